@@ -1,0 +1,20 @@
+/*
+ * Log: one line per event on standard error: time with zone, level, text.
+ * Programs log; libraries return errors.  Long-lived background threads (fold, flush) count as programs.
+ */
+#pragma once
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
+
+/* Lines below `level` are dropped.  Default: LOG_INFO. */
+void log_set_level(enum log_level level);
+
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
+#define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
+#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+
+/* Log the text, ": " and the words for errno `r`; return `r`. */
+int log_errno(int r, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,70 @@
+/*
+ * Engine: how each database server is created, started, asked, stopped and killed.
+ *
+ * One small file of facts and steps per engine (mariadb.c), behind this interface; adding an engine
+ * touches nothing else but the list in engine.c.  An engine knows nothing of volumes: it is told
+ * directories.  What a rewind must not touch (error log, socket, pid, password, temporary tables) lives in
+ * `run_dir`, outside the volume.
+ */
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/problem.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct engine_place {
+	const char *data_dir; /* inside the volume's mount */
+	const char *run_dir;  /* outside it: socket, error log, tmp/, secrets */
+	const char *bind;     /* address; "127.0.0.1" by default */
+	int port;	      /* TCP; 0: none */
+	uid_t uid;	      /* the server runs as */
+	gid_t gid;
+};
+
+/* A server process that we started. */
+struct engine_server {
+	pid_t pid;
+	/* Readable when the process has ended (pidfd_open(2)). */
+	int pidfd;
+};
+
+struct engine {
+	const char *name;    /* "mariadb" */
+	const char *title;   /* "MariaDB" */
+	const char *user;    /* system user that the server runs as when we are root: "mysql" */
+	int default_port;
+
+	/* The server's program is here and new enough; `version` gets its own words.  -ENOENT with the package to install. */
+	int (*check)(char version[128], struct problem *why);
+	/*
+	 * Make a new data directory in the empty `data_dir`, with a random root password that is left in run_dir/client.cnf,
+	 * readable by its owner only.
+	 */
+	int (*create)(const struct engine_place *place, struct problem *why);
+	/*
+	 * Settle in a data directory copied from elsewhere (import): check that it is one, of a version we can start, cleanly
+	 * shut down or recoverable; make sure that client.cnf lets us in.
+	 */
+	int (*adopt)(const struct engine_place *place, struct problem *why);
+	/* Start; returns as soon as the process runs.  It dies with the calling process. */
+	int (*start)(const struct engine_place *place, struct engine_server *ret, struct problem *why);
+	/* One harmless query as root: 0 when answered, -EAGAIN when not yet. */
+	int (*ping)(const struct engine_place *place, struct problem *why);
+	/* Ask for a clean shutdown; the caller waits for the process to end. */
+	int (*stop)(const struct engine_place *place, struct engine_server *server);
+	/* The argument vector of the interactive client as root (NULL-terminated, the caller frees with free()). */
+	char **(*shell)(const struct engine_place *place);
+	/* The last lines of the server's log that tell why it did not come up or went away. */
+	void (*explain)(const struct engine_place *place, char *text, size_t size);
+};
+
+/* NULL when there is none of that name; *ret_names is then a list for the message. */
+const struct engine *engine_find(const char *name, const char **ret_names);
+
+/* Wait at most `timeout_ms` for the process to end; 0, or -ETIMEDOUT.  Reaps it. */
+int engine_wait(struct engine_server *server, int timeout_ms, int *ret_status);
+/* SIGKILL, and wait until it is gone. */
+void engine_kill(struct engine_server *server);

@@ -1,0 +1,53 @@
+/*
+ * TAP: the smallest harness that prints the Test Anything Protocol.
+ *
+ * A test is a function named by the sentence it proves; RUN() turns the name into the TAP line.
+ * check() records a failure and goes on; require() leaves the test.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static int tap_count, tap_failures;
+static bool tap_bad;
+
+#define check(cond, ...) \
+	({ \
+		bool ok_ = (cond); \
+		if (!ok_) { \
+			tap_bad = true; \
+			printf("# %s:%d: not so: %s  ", __FILE__, __LINE__, #cond); \
+			printf("" __VA_ARGS__); \
+			printf("\n"); \
+		} \
+		ok_; \
+	})
+
+#define require(cond, ...) \
+	do { \
+		if (!check(cond, __VA_ARGS__)) \
+			return; \
+	} while (0)
+
+#define RUN(test) \
+	do { \
+		char name_[256]; \
+		snprintf(name_, sizeof name_, "%s", #test); \
+		for (char *c_ = name_; *c_; c_++) \
+			*c_ = *c_ == '_' ? ' ' : *c_; \
+		tap_bad = false; \
+		test(); \
+		tap_failures += tap_bad; \
+		printf("%sok %d - %s\n", tap_bad ? "not " : "", ++tap_count, name_); \
+		fflush(stdout); \
+	} while (0)
+
+#define SKIP(name, reason) printf("ok %d - %s # SKIP %s\n", ++tap_count, name, reason)
+
+static inline int tap_done(void)
+{
+	printf("1..%d\n", tap_count);
+	return tap_failures ? 1 : 0;
+}
