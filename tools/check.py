@@ -1,0 +1,336 @@
+"""
+Build unspill with and without sanitizers, and run every test.
+
+    ./check [--fast | --long] [--only WORD]... [--list]
+
+    --fast        no end-to-end tests on a real database server
+    --long        soaks as well: more seeds, more kills, minutes of fuzzing, ThreadSanitizer
+    --only WORD   only what has WORD in its name (repeatable)
+    --list        the names, nothing else
+
+The output is TAP (version 14: the tests of a program are a subtest of it).  The last line, alone, is the
+sum over all tests: "N passed, N failed, N skipped".  Build trees stay in build-check/ for the next time.
+"""
+import concurrent.futures
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILDS = os.path.join(TOP, "build-check")
+SANDBOX = os.environ.get("UNSPILL_SANDBOX", "")
+
+SANITIZED = ["-Db_lundef=false", "-Doptimization=1"]
+# name: compiler, meson's options
+TREES = {
+    "gcc": ("gcc", ["--buildtype=debugoptimized"]),
+    "asan": ("clang", ["-Db_sanitize=address,undefined", *SANITIZED]),
+    "tsan": ("clang", ["-Db_sanitize=thread", *SANITIZED]),
+}
+SANITIZER_ENVIRONMENT = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+# Programs whose threads meet: worth a run under ThreadSanitizer.
+CONCURRENT = re.compile(r"tape|volume|mount|keeper|disk")
+
+E2E_TIMEOUT = {"normal": 900, "long": 4 * 3600}
+
+
+class Result:
+    """What came of one program: its TAP, and the sums over it."""
+
+    def __init__(self, name, lines, passed, failed, skipped, seconds):
+        self.name, self.lines, self.seconds = name, lines, seconds
+        self.passed, self.failed, self.skipped = passed, failed, skipped
+
+
+class Report:
+    """Prints results as they come in; knows the sums."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.number = self.passed = self.failed = self.skipped = 0
+        self.failures = []
+
+    def add(self, result):
+        with self.lock:
+            self.number += 1
+            self.passed += result.passed
+            self.failed += result.failed
+            self.skipped += result.skipped
+            for line in result.lines:
+                print("    " + line)
+            if result.failed:
+                self.failures.append(result.name)
+            skip = ""
+            if result.skipped and not result.passed and not result.failed:
+                skip = " # SKIP"
+            verdict = "not ok" if result.failed else "ok"
+            print(f"{verdict} {self.number} - {result.name} ({result.seconds:.1f} s){skip}", flush=True)
+
+
+def parse_tap(name, output, status, seconds):
+    """Every test counts as one; a program that promises more than it shows, or dies, has failed once more."""
+    passed = failed = skipped = 0
+    planned = None
+    lines = output.splitlines()
+    for line in lines:
+        plan = re.match(r"1\.\.(\d+)(\s*#\s*skip.*)?$", line, re.I)
+        if plan:
+            planned = int(plan.group(1))
+            if planned == 0:
+                skipped += 1
+        elif re.match(r"not ok\b", line):
+            if re.search(r"#\s*todo", line, re.I):
+                skipped += 1
+            else:
+                failed += 1
+        elif re.match(r"ok\b", line):
+            if re.search(r"#\s*skip", line, re.I):
+                skipped += 1
+            else:
+                passed += 1
+    seen = passed + failed + (skipped if planned else 0)
+    if planned is None or (planned and seen != planned):
+        lines.append(f"# planned {planned}, saw {seen}, exit status {status}")
+        failed += 1
+    elif status != 0 and not failed:
+        lines.append(f"# every test passed, but the exit status is {status}")
+        failed += 1
+    return Result(name, lines, passed, failed, skipped, seconds)
+
+
+def run(name, command, tap=False, timeout=600, env=None, cwd=TOP):
+    """Run one program to its end, killing its whole process group when the time is over."""
+    start = time.monotonic()
+    child = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=dict(os.environ, **SANITIZER_ENVIRONMENT, **(env or {})),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        output = child.communicate(timeout=timeout)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGTERM)
+        try:
+            output = child.communicate(timeout=20)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            output = child.communicate()[0]
+        output += f"\n# killed: more than {timeout} s\n".encode()
+    seconds = time.monotonic() - start
+    text = output.decode(errors="replace")
+    if tap:
+        return parse_tap(name, text, child.returncode, seconds)
+    if child.returncode == 0:
+        return Result(name, [], 1, 0, 0, seconds)
+    return Result(name, ["# " + line for line in text.splitlines()[-200:]], 0, 1, 0, seconds)
+
+
+# --- Builds -------------------------------------------------------------------------------------
+
+
+def tree(name):
+    return os.path.join(BUILDS, name)
+
+
+def build(name):
+    """Configure (once) and compile; a tree that cannot be used any more is made anew."""
+    compiler, options = TREES[name]
+    start = time.monotonic()
+    env = {"CC": compiler}
+    setup = ["meson", "setup", tree(name), TOP, *options]
+    result = None
+    for attempt in (1, 2):
+        if not os.path.exists(os.path.join(tree(name), "build.ninja")):
+            shutil.rmtree(tree(name), ignore_errors=True)
+            result = run("", setup, env=env)
+            if result.failed:
+                break
+        result = run("", ["ninja", "-C", tree(name)], timeout=1200, env=env)
+        if not result.failed:
+            break
+        if attempt == 1:
+            shutil.rmtree(tree(name), ignore_errors=True)
+    result.name = f"build [{name}]"
+    result.seconds = time.monotonic() - start
+    return result
+
+
+def introspect(name, what):
+    output = subprocess.run(
+        ["meson", "introspect", what, tree(name)], stdout=subprocess.PIPE, check=True, stdin=subprocess.DEVNULL
+    ).stdout
+    return json.loads(output)
+
+
+def program_tests(name, long):
+    """A (name, function) for each test that meson knows in a tree."""
+    for test in introspect(name, "--tests"):
+        if name == "tsan" and not CONCURRENT.search(test["name"]):
+            continue
+        if "long" in test["suite"] and not long:
+            continue
+        # The sanitizers cost a factor of several.
+        timeout = test["timeout"] * (1 if name == "gcc" else 4) * (10 if long else 1)
+        env = dict(test["env"], UNSPILL_TEST_LONG="1") if long else test["env"]
+        yield f"{test['name']} [{name}]", lambda title, test=test, env=env, timeout=timeout: run(
+            title,
+            test["cmd"],
+            tap=test["protocol"] == "tap",
+            timeout=timeout,
+            env=env,
+            cwd=test["workdir"] or tree(name),
+        )
+
+
+# --- Reading the sources --------------------------------------------------------------------------
+
+
+def sources(*endings):
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=TOP, stdout=subprocess.PIPE, text=True
+    )
+    if listed.returncode == 0:
+        files = listed.stdout.split("\n")
+    else:
+        files = [
+            os.path.relpath(os.path.join(folder, file), TOP)
+            for folder, _, names in os.walk(TOP)
+            if not os.path.relpath(folder, TOP).startswith((".git", "build"))
+            for file in names
+        ]
+    return sorted(file for file in files if file.endswith(endings) and os.path.exists(os.path.join(TOP, file)))
+
+
+def lint_tests():
+    def clang_format(title):
+        # Names are enough: tools/format mends them.
+        script = 'for f; do clang-format "$f" | cmp -s - "$f" || { echo "$f"; bad=1; }; done; exit ${bad:-0}'
+        return run(title, ["sh", "-c", script, "sh", *sources(".c", ".h")])
+
+    def cppcheck(title):
+        return run(
+            title,
+            # One line of reason per suppression is in the file.
+            ["cppcheck", "-q", "-j2", "--std=c11", "--error-exitcode=1", "--inline-suppr", "-Isrc", "-Itests/unit"]
+            + ["--enable=warning,portability", "--suppressions-list=tools/cppcheck.txt", "-D_GNU_SOURCE"]
+            + ["--library=posix", *sources(".c")],
+        )
+
+    def python(title):
+        files = [file for file in sources(".py", "tools/sandbox")]
+        code = "import ast, sys\nfor f in sys.argv[1:]: ast.parse(open(f).read(), f)"
+        return run(title, ["/usr/bin/python3", "-c", code, *files])
+
+    yield "clang-format", clang_format
+    yield "cppcheck", cppcheck
+    yield "python parses", python
+    if os.path.exists(os.path.join(TOP, "tools/check-layers")):
+        yield "layers", lambda title: run(title, ["tools/check-layers"])
+    for file in sources(".c"):
+        if file.startswith("src/"):
+            yield f"clang-tidy {file}", lambda title, file=file: run(
+                title, ["clang-tidy", "--quiet", "-p", tree("asan"), file]
+            )
+
+
+# --- End to end --------------------------------------------------------------------------------
+
+
+def end_to_end_tests(long):
+    folder = os.path.join(TOP, "tests/e2e")
+    for file in sorted(os.listdir(folder)):
+        if not file.endswith("_test.py"):
+            continue
+        for name in ("gcc", "asan"):
+            with open(os.path.join(folder, file), encoding="utf-8") as text:
+                with_sanitizers = "# ./check: sanitizers" in text.read()
+            if name == "asan" and not (with_sanitizers or long):
+                continue
+            env = {"UNSPILL_BUILD": tree(name)}
+            if long:
+                env["UNSPILL_TEST_LONG"] = "1"
+            yield f"e2e {file[:-8]} [{name}]", lambda title, file=file, env=env: run(
+                title,
+                ["tools/sandbox", "--in", SANDBOX, "--name", file[:-8], "/usr/bin/python3", f"tests/e2e/{file}"],
+                tap=True,
+                timeout=E2E_TIMEOUT["long" if long else "normal"],
+                env=env,
+            )
+
+
+# --- All -----------------------------------------------------------------------------------------
+
+
+def run_all(report, tests, only, workers):
+    chosen = [(name, test) for name, test in tests if not only or any(word in name for word in only)]
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        jobs = [pool.submit(test, name) for name, test in chosen]
+        for job in concurrent.futures.as_completed(jobs):
+            report.add(job.result())
+
+
+def main(args):
+    flags = {"--fast": False, "--long": False, "--list": False}
+    only = []
+    args = list(args)
+    while args:
+        word = args.pop(0)
+        if word in flags:
+            flags[word] = True
+        elif word == "--only" and args:
+            only.append(args.pop(0))
+        else:
+            print(__doc__.strip())
+            return 0 if word == "--help" else 2
+
+    def stop(number, frame):
+        signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+
+    report = Report()
+    print("TAP version 14")
+    trees = ["gcc", "asan"] + (["tsan"] if flags["--long"] else [])
+    usable = []
+    for name in trees:
+        result = build(name)
+        report.add(result)
+        if not result.failed:
+            usable.append(name)
+
+    quick = list(lint_tests()) if "asan" in usable else []
+    for name in usable:
+        quick += list(program_tests(name, flags["--long"]))
+    slow = list(end_to_end_tests(flags["--long"])) if "gcc" in usable and not flags["--fast"] else []
+    if flags["--list"]:
+        print("\n".join(name for name, _ in quick + slow))
+        return 0
+    run_all(report, quick, only, os.cpu_count() or 2)
+    # One at a time: these measure nothing, but a database server that starves is no test of ours.
+    run_all(report, slow, only, 1)
+
+    print(f"1..{report.number}")
+    for name in report.failures:
+        print(f"# failed: {name}")
+    print(f"{report.passed} passed, {report.failed} failed, {report.skipped} skipped")
+    return 1 if report.failed or not report.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
