@@ -18,8 +18,8 @@ static bool tap_bad;
 		bool ok_ = (cond); \
 		if (!ok_) { \
 			tap_bad = true; \
-			printf("# %s:%d: not so: %s  ", __FILE__, __LINE__, #cond); \
-			printf("" __VA_ARGS__); \
+			printf("# %s:%d: not so: %s ", __FILE__, __LINE__, #cond); \
+			printf(" " __VA_ARGS__); \
 			printf("\n"); \
 		} \
 		ok_; \
