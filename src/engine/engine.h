@@ -3,8 +3,8 @@
  *
  * One small file of facts and steps per engine (mariadb.c), behind this interface; adding an engine
  * touches nothing else but the list in engine.c.  An engine knows nothing of volumes: it is told
- * directories.  What a rewind must not touch (error log, socket, pid, password, temporary tables) lives in
- * `run_dir`, outside the volume.
+ * directories.  What a rewind must not touch (error log, socket, pid, password, temporary tables)
+ * lives in `run_dir`, outside the volume.
  */
 #pragma once
 
@@ -19,9 +19,11 @@ struct engine_place {
 	const char *data_dir; /* inside the volume's mount */
 	const char *run_dir;  /* outside it: socket, error log, tmp/, secrets */
 	const char *bind;     /* address; "127.0.0.1" by default */
-	int port;	      /* TCP; 0: none */
-	uid_t uid;	      /* the server runs as */
+	int port;             /* TCP; 0: none */
+	uid_t uid;            /* the server runs as */
 	gid_t gid;
+	char *const *options; /* extra options for the server, "name=value", NULL-terminated; may be
+				 NULL */
 };
 
 /* A server process that we started. */
@@ -32,30 +34,49 @@ struct engine_server {
 };
 
 struct engine {
-	const char *name;    /* "mariadb" */
-	const char *title;   /* "MariaDB" */
-	const char *user;    /* system user that the server runs as when we are root: "mysql" */
+	const char *name;  /* "mariadb" */
+	const char *title; /* "MariaDB" */
+	const char *user;  /* system user that the server runs as when we are root: "mysql" */
 	int default_port;
+	const char *socket; /* where local clients connect, below run_dir: "server/sock" */
 
-	/* The server's program is here and new enough; `version` gets its own words.  -ENOENT with the package to install. */
+	/* The server's program is here and new enough; `version` gets its own words.  -ENOENT with
+	 * the package to install. */
 	int (*check)(char version[128], struct problem *why);
 	/*
-	 * Make a new data directory in the empty `data_dir`, with a random root password that is left in run_dir/client.cnf,
-	 * readable by its owner only.
+	 * Make a new data directory in the empty `data_dir`, with a random root password that is
+	 * left in run_dir/client.cnf, readable by its owner only.
 	 */
 	int (*create)(const struct engine_place *place, struct problem *why);
 	/*
-	 * Settle in a data directory copied from elsewhere (import): check that it is one, of a version we can start, cleanly
-	 * shut down or recoverable; make sure that client.cnf lets us in.
+	 * `dir` is a data directory that can be taken over: of this engine, of a version we can
+	 * start, whole, and not in use by a running server.  Reads only.
+	 */
+	int (*inspect)(const char *dir, struct problem *why);
+	/*
+	 * Settle in a data directory copied from elsewhere (import): check that it is one, of a
+	 * version we can start, cleanly shut down or recoverable; make sure that client.cnf lets us
+	 * in.
 	 */
 	int (*adopt)(const struct engine_place *place, struct problem *why);
-	/* Start; returns as soon as the process runs.  It dies with the calling process. */
-	int (*start)(const struct engine_place *place, struct engine_server *ret, struct problem *why);
-	/* One harmless query as root: 0 when answered, -EAGAIN when not yet. */
+	/*
+	 * Start; returns as soon as the process runs.  It dies with the calling *thread*, which
+	 * therefore has to live as long as the process.
+	 */
+	int (*start)(const struct engine_place *place, struct engine_server *ret,
+		     struct problem *why);
+	/*
+	 * One harmless query as root: 0 when answered, -EAGAIN when not yet, -EACCES when the
+	 * server is up but does not let us in (somebody changed root's password).  Cheap enough to
+	 * call every few milliseconds.
+	 */
 	int (*ping)(const struct engine_place *place, struct problem *why);
+	/* Clients connected now, ourselves not counted. */
+	int (*connections)(const struct engine_place *place);
 	/* Ask for a clean shutdown; the caller waits for the process to end. */
 	int (*stop)(const struct engine_place *place, struct engine_server *server);
-	/* The argument vector of the interactive client as root (NULL-terminated, the caller frees with free()). */
+	/* The argument vector of the interactive client as root (NULL-terminated, the caller frees
+	 * with free()). */
 	char **(*shell)(const struct engine_place *place);
 	/* The last lines of the server's log that tell why it did not come up or went away. */
 	void (*explain)(const struct engine_place *place, char *text, size_t size);
@@ -66,5 +87,10 @@ const struct engine *engine_find(const char *name, const char **ret_names);
 
 /* Wait at most `timeout_ms` for the process to end; 0, or -ETIMEDOUT.  Reaps it. */
 int engine_wait(struct engine_server *server, int timeout_ms, int *ret_status);
-/* SIGKILL, and wait until it is gone. */
+/* SIGKILL, and wait until it is gone.  Nothing happens when `server->pid` is 0; it is afterwards.
+ */
 void engine_kill(struct engine_server *server);
+
+/* Who the servers run as: `user` (a name) when we are root, else ourselves.  -ENOENT when there is
+ * no such user. */
+int engine_user(const struct engine *engine, uid_t *ret_uid, gid_t *ret_gid, struct problem *why);

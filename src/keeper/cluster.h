@@ -1,9 +1,9 @@
 /*
  * Cluster: the directory of one cluster, its settings, and the list of all clusters.
  *
- * docs/control.md has the layout.  The list is a directory, $UNSPILL_HOME: one entry per cluster, the
- * cluster's directory itself or a symbolic link to it.  cluster.json is replaced atomically: whoever reads it sees
- * the old settings or the new ones.
+ * docs/control.md has the layout.  The list is a directory, $UNSPILL_HOME: one entry per cluster,
+ * the cluster's directory itself or a symbolic link to it.  cluster.json is replaced atomically:
+ * whoever reads it sees the old settings or the new ones.
  */
 #pragma once
 
@@ -29,10 +29,11 @@ struct cluster {
 	uid_t server_uid; /* the server runs as */
 	gid_t server_gid;
 	int64_t created_us;
-	bool desired_running;	 /* "desired": what the keeper brings about when it starts */
-	char **server_options;	 /* extra options for the server, "name=value"; NULL-terminated, or NULL */
+	bool desired_running;     /* "desired": what the keeper brings about when it starts */
+	char **server_options;    /* extra options for the server, "name=value"; NULL-terminated, or
+				     NULL */
 	char directory[PATH_MAX]; /* absolute, without symbolic links; not in cluster.json */
-	uid_t owner;		 /* of the directory: who may speak to the keeper; not in cluster.json */
+	uid_t owner; /* of the directory: who may speak to the keeper; not in cluster.json */
 };
 
 void cluster_free(struct cluster *cluster);
@@ -43,18 +44,20 @@ struct cluster_options {
 	const char *engine;    /* NULL: "mariadb" */
 	const char *directory; /* NULL: $UNSPILL_HOME/NAME; else made if missing, must be empty */
 	const char *bind;      /* NULL: 127.0.0.1 */
-	int port;	       /* 0: the engine's default port, or the first free one above it that no cluster has */
-	int64_t window_us;     /* target backtrack window; 0: off */
+	int port; /* 0: the engine's default port, or the first free one above it that no cluster
+		     has */
+	int64_t window_us;                 /* target backtrack window; 0: off */
 	const char *const *server_options; /* NULL-terminated; may be NULL */
 };
 
 /*
- * Make a new cluster: its directory, an empty volume, cluster.json (desired: stopped) and its entry in the list; no
- * process.  What fails leaves nothing behind.  The caller owns *ret.
+ * Make a new cluster: its directory, an empty volume, cluster.json (desired: stopped) and its entry
+ * in the list; no process.  What fails leaves nothing behind.  The caller owns *ret.
  *
- * Errors with `why`: -EINVAL a name, bind address or port that cannot be; -EEXIST the name is taken; -ENOTEMPTY the
- * directory is not empty; -EADDRINUSE the port is taken; -ENAMETOOLONG the directory's path is too long for sockets;
- * -ENOENT engine unknown or its package not installed; ...
+ * Errors with `why`: -EINVAL a name, bind address or port that cannot be; -EEXIST the name is
+ * taken; -ENOTEMPTY the directory is not empty; -EADDRINUSE the port is taken; -ENAMETOOLONG the
+ * directory's path is too long for sockets; -ENOENT engine unknown or its package not installed;
+ * ...
  */
 int cluster_make(const struct cluster_options *options, struct cluster **ret, struct problem *why);
 
@@ -62,20 +65,22 @@ int cluster_make(const struct cluster_options *options, struct cluster **ret, st
 int cluster_find(const char *name, struct cluster **ret, struct problem *why);
 /* By directory.  -ENOENT, -EBADMSG, -EPROTONOSUPPORT, ... */
 int cluster_load(const char *directory, struct cluster **ret, struct problem *why);
-/* Write cluster.json so that after any crash it is the old one or the new one; durable on return. */
+/* Write cluster.json so that after any crash it is the old one or the new one; durable on return.
+ */
 int cluster_save(const struct cluster *cluster, struct problem *why);
 
 /*
- * Call `fn` for each entry of the list, sorted by name, until it returns non-zero, and return that.  `cluster` is
- * borrowed, or NULL when it could not be loaded: `why` then says what is wrong with it.
+ * Call `fn` for each entry of the list, sorted by name, until it returns non-zero, and return that.
+ * `cluster` is borrowed, or NULL when it could not be loaded: `why` then says what is wrong with
+ * it.
  */
-int cluster_for_each(int (*fn)(const char *name, const struct cluster *cluster, const struct problem *why,
-			       void *arg),
+int cluster_for_each(int (*fn)(const char *name, const struct cluster *cluster,
+			       const struct problem *why, void *arg),
 		     void *arg, struct problem *why);
 
 /*
- * Remove everything: what we put into the directory, the directory unless it was not empty of other things, the entry.
- * -EBUSY when a keeper runs or something is still mounted: `shutdown` first.
+ * Remove everything: what we put into the directory, the directory unless it was not empty of other
+ * things, the entry. -EBUSY when a keeper runs or something is still mounted: `shutdown` first.
  */
 int cluster_delete(const struct cluster *cluster, struct problem *why);
 

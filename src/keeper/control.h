@@ -1,10 +1,12 @@
 /*
- * Control: the conversation between `unspill` and a keeper, one JSON object per line over a Unix socket.
+ * Control: the conversation between `unspill` and a keeper, one JSON object per line over a Unix
+ * socket.
  *
- * docs/control.md is the protocol, version by version.  A request is {"unspill": 1, "do": NAME, ...}.  The
- * keeper answers with any number of {"progress": {...}} lines and one last line, {"ok": true, "result":
- * {...}} or {"ok": false, "error": {"code": CODE, "message": TEXT}}.  Closing the connection while a
- * cancellable request runs cancels it.
+ * docs/control.md is the protocol, version by version.  A request is {"unspill": 1, "do": NAME,
+ * ...}.  The keeper answers with any number of {"progress": {...}} lines and one last line, {"ok":
+ * true, "result":
+ * {...}} or {"ok": false, "error": {"code": CODE, "message": TEXT}}.  Closing the connection while
+ * a cancellable request runs cancels it.
  */
 #pragma once
 
@@ -25,16 +27,19 @@ void control_close(struct control *control);
 DEFINE_CLEANUP(struct control *, control, control_close)
 
 struct control_error {
-	char code[64]; /* "bad-request", "not-found", "exists", "out-of-window", "busy", "damaged", "no-space", "failed", ... */
+	char code[64]; /* "bad-request", "not-found", "exists", "out-of-window", "busy", "damaged",
+			  "no-space", "failed", ... */
 };
 
 /*
- * Send `request` ("unspill": 1 is added) and wait for the last line.  `progress` (may be NULL) gets each
- * progress object, borrowed.  Returns 0 with the caller owning *ret_result; -EREMOTEIO when the keeper
- * answered with an error (`code` and `why` filled in), -ECONNRESET when it went away.
+ * Send `request` ("unspill": 1 is added) and wait for the last line.  `progress` (may be NULL) gets
+ * each progress object, borrowed.  Returns 0 with the caller owning *ret_result; -EREMOTEIO when
+ * the keeper answered with an error (`code` and `why` filled in), -ECONNRESET when it went away.
  */
-int control_call(struct control *control, json_t *request, void (*progress)(json_t *progress, void *arg),
-		 void *arg, json_t **ret_result, struct control_error *code, struct problem *why);
+int control_call(struct control *control, json_t *request,
+		 void (*progress)(json_t *progress, void *arg), void *arg, json_t **ret_result,
+		 struct control_error *code, struct problem *why);
 
-/* Shut the connection down from a signal handler or another thread: control_call() then returns -ECONNRESET. */
+/* Shut the connection down from a signal handler or another thread: control_call() then returns
+ * -ECONNRESET. */
 void control_cancel(struct control *control);

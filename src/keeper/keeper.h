@@ -1,9 +1,10 @@
 /*
- * Keeper: the process that looks after one cluster: its volume, its mount, its server, its control socket.
+ * Keeper: the process that looks after one cluster: its volume, its mount, its server, its control
+ * socket.
  *
- * It brings about what cluster.json's "desired" says, restarts a server that died (with back-off), and does
- * what it is asked on the socket (docs/control.md).  Closing down always goes server, mount, volume.  The
- * server never outlives the keeper.
+ * It brings about what cluster.json's "desired" says, restarts a server that died (with back-off),
+ * and does what it is asked on the socket (docs/control.md).  Closing down always goes server,
+ * mount, volume.  The server never outlives the keeper.
  */
 #pragma once
 
@@ -13,28 +14,32 @@
 #include <stdbool.h>
 
 struct keeper_options {
-	bool no_server; /* open and mount the volume for one command; exit after `shutdown`, or a minute with nobody connected */
+	bool no_server; /* open and mount the volume for one command; exit after `shutdown`, or a
+			   minute with nobody connected */
 	/*
-	 * Stay behind as a small parent that starts the keeper again, with back-off, when it died of a signal or
-	 * failed.  Where a service manager does that (systemd), leave it out.
+	 * Stay behind as a small parent that starts the keeper again, with back-off, when it died
+	 * of a signal or failed.  Where a service manager does that (systemd), leave it out.
 	 */
 	bool guardian;
 };
 
 /*
- * The life of a keeper, in this process; logs to standard error.  Returns the process's exit code: 0 after
- * SIGTERM, SIGINT, `stop` or `shutdown`.  Called by `unspill keep [--guardian] [--no-server] DIR`, before any thread exists.
+ * The life of a keeper, in this process; logs to standard error.  Returns the process's exit code:
+ * 0 after SIGTERM, SIGINT, `stop` or `shutdown`.  Called by `unspill keep [--guardian]
+ * [--no-server] DIR`, before any thread exists.
  */
 int keeper_run(const char *directory, const struct keeper_options *options);
 
 /*
  * Start a keeper as a daemon of its own session: runs this program (/proc/self/exe) as
- * `unspill keep [--guardian] [--no-server] DIR`, its output to run/keeper.log.  Returns when its socket answers, or the reason why it
- * did not come up.  -EALREADY when one runs already (that is: the socket answers).
+ * `unspill keep [--guardian] [--no-server] DIR`, its output to run/keeper.log.  Returns when its
+ * socket answers, or the reason why it did not come up.  -EALREADY when one runs already (that is:
+ * the socket answers).
  *
  * The server may still be starting then: ask for `status`, or say `start` and wait for its answer.
  */
-int keeper_spawn(const struct cluster *cluster, const struct keeper_options *options, struct problem *why);
+int keeper_spawn(const struct cluster *cluster, const struct keeper_options *options,
+		 struct problem *why);
 
 /* The cluster's control socket: DIR/run/control.sock. */
 void keeper_socket(const struct cluster *cluster, char path[PATH_MAX]);
