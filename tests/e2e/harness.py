@@ -1,0 +1,250 @@
+"""
+The harness of the end-to-end tests: TAP, clusters in a throw-away home, the ledger and its verdict.
+
+A test file is run by tools/sandbox, which sweeps up after it; by hand:
+
+    UNSPILL_BUILD=build tools/sandbox tests/e2e/kill_test.py
+
+Tests are functions named by the sentence they prove, in order of definition; a test that needs what an earlier
+one made, and does not find it, fails.
+"""
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tools"))
+
+from cluster import Failed, History, PlainServer, Unspill, find_binary, free_port, program, run, wait_for  # noqa: E402,F401
+
+LONG = bool(os.environ.get("UNSPILL_TEST_LONG"))
+if "UNSPILL_SANDBOX" not in os.environ:
+    sys.exit("run me under tools/sandbox")
+SANDBOX = os.environ["UNSPILL_SANDBOX"]
+SEED = int(os.environ.get("UNSPILL_TEST_SEED") or random.randrange(1 << 32))
+
+# Small, so that a start is quick and pages are written while we look.
+SMALL_SERVER = ("innodb_buffer_pool_size=32M", "innodb_log_file_size=16M")
+
+
+class Skip(Exception):
+    """Not possible here; the text says what is missing."""
+
+
+def sandbox(*below):
+    return os.path.join(SANDBOX, *below)
+
+
+def check(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+def note(text):
+    for line in str(text).splitlines():
+        print(f"# {line}", flush=True)
+
+
+def note_time(start, text):
+    note(f"{text}: {time.monotonic() - start:.2f} s")
+
+
+def main(*tests):
+    note(f"UNSPILL_TEST_SEED={SEED}")
+    bad = 0
+    for number, test in enumerate(tests, 1):
+        name = test.__name__.replace("_", " ")
+        random.seed(f"{SEED} {name}")
+        try:
+            test()
+            print(f"ok {number} - {name}", flush=True)
+        except Skip as reason:
+            print(f"ok {number} - {name} # SKIP {reason}", flush=True)
+        except Exception as error:  # pylint: disable=broad-except
+            bad += 1
+            note("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+            print(f"not ok {number} - {name}", flush=True)
+    print(f"1..{len(tests)}")
+    sys.exit(1 if bad else 0)
+
+
+def unspill(home="home"):
+    return Unspill(find_binary(TOP), sandbox(home))
+
+
+def kill(pid):
+    """-9, of a process that a cluster told us is its own."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def gone(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+class Ledger:
+    """
+    A run of tests/e2e/ledger.c against a server, and the verdict on what the server has afterwards.
+
+    Several runs against one server go into one list; numbers go on where the last run ended.
+    """
+
+    def __init__(self, server, name="ledger"):
+        self.server = server
+        self.log = sandbox(f"{name}.log")
+        self.binary = os.path.join(os.path.dirname(find_binary(TOP)), "../../tests/e2e/ledger")
+        if not os.path.exists(self.binary):
+            raise Skip("ledger was not built: libmariadb-dev is missing")
+        self.process = None
+
+    def prepare(self):
+        run([self.binary, f"--defaults={self.server.defaults}", "--prepare"])
+
+    def start(self, *options):
+        first = 1 + max((n for _, n in self.read()), default=0)
+        command = [self.binary, f"--defaults={self.server.defaults}", f"--log={self.log}", f"--first={first}", *options]
+        # pylint: disable=consider-using-with
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def stop(self):
+        self.process.terminate()
+        status = self.process.wait(90)
+        check(status == 0, f"ledger: exit status {status}")
+
+    def read(self):
+        """{(client, n): [intent, acknowledged or None, failed or None]}, times in microseconds."""
+        entries = {}
+        if not os.path.exists(self.log):
+            return entries
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                what, client, n, when = line.split(" ", 4)[:4]
+                key = (int(client), int(n))
+                if what == "I":
+                    entries[key] = [int(when), None, None]
+                else:
+                    entries[key][1 if what == "A" else 2] = int(when)
+        return entries
+
+    def acknowledged(self):
+        return sum(1 for entry in self.read().values() if entry[1])
+
+    def wait_for_acknowledged(self, more, seconds=60):
+        """Until the clients have been told of `more` commits more than now."""
+        size = os.path.getsize(self.log) if os.path.exists(self.log) else 0
+
+        def enough():
+            if not os.path.exists(self.log):
+                return False
+            with open(self.log, "rb") as file:
+                file.seek(size)
+                return file.read().count(b"\nA ") + 1 >= more
+
+        wait_for(enough, seconds, f"{more} commits")
+
+    def rows(self):
+        """
+        What the server has, in one snapshot: the notes' keys, and the accounts that do not agree with them.
+        """
+        out = self.server.sql(
+            """
+            SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+            START TRANSACTION WITH CONSISTENT SNAPSHOT;
+            SELECT 'note', client, n FROM ledger.note;
+            SELECT 'debit', id, balance - 1000000 + COALESCE(moved, 0) AS wrong FROM ledger.debit
+                LEFT JOIN (SELECT debit AS id, SUM(amount) AS moved FROM ledger.note GROUP BY debit) AS sums USING (id)
+                HAVING wrong != 0;
+            SELECT 'credit', id, balance - 1000000 - COALESCE(moved, 0) AS wrong FROM ledger.credit
+                LEFT JOIN (SELECT credit AS id, SUM(amount) AS moved FROM ledger.note GROUP BY credit) AS sums USING (id)
+                HAVING wrong != 0;
+            SELECT 'accounts', (SELECT COUNT(*) FROM ledger.debit), (SELECT COUNT(*) FROM ledger.credit);
+            COMMIT;
+            """
+        )
+        notes = {(int(row[1]), int(row[2])) for row in out if row[0] == "note"}
+        wrong = [row for row in out if row[0] in ("debit", "credit")]
+        accounts = [row[1:] for row in out if row[0] == "accounts"]
+        return notes, wrong, accounts
+
+    def verify(self, moment_us=None, history=None):
+        """
+        What a database must hold that is at `moment_us` (None: at the present, the clients may be at work): of the
+        transactions acknowledged before it every one, of those begun after it none, and nothing by halves.  What was
+        under way may be either way, but never a later one without one that was acknowledged before it began.
+        `history` tells of the backtracks there were.  Returns how many transactions there are.
+        """
+        before = self.read()
+        limit = time.time_ns() // 1000 if moment_us is None else moment_us
+        notes, wrong, accounts = self.rows()
+        entries = self.read()
+
+        check(accounts == [["1000", "1000"]], f"accounts: {accounts}")
+        check(not wrong, f"{len(wrong)} accounts show half a transaction: {wrong[:5]}")
+        invented = notes - entries.keys()
+        check(not invented, f"{len(invented)} commits that nobody made: {sorted(invented)[:5]}")
+
+        judge = (history or History()).verdict(limit)
+        verdicts = {key: judge(entry[0], entry[1]) for key, entry in entries.items()}
+        # What is acknowledged while we ask need not be in the answer.
+        lost = [key for key in before if before[key][1] and verdicts[key] is True and key not in notes]
+        check(not lost, f"{len(lost)} acknowledged commits are lost: {self.tell(lost, entries, limit)}")
+        if moment_us is not None:
+            early = [key for key in notes if verdicts[key] is False]
+            check(not early, f"{len(early)} commits that should not be there: {self.tell(early, entries, limit)}")
+
+        if not history:
+            newest = max((entries[key][0] for key in notes), default=0)
+            absent = [key for key, entry in entries.items() if entry[1] and entry[1] < newest and key not in notes]
+            check(not absent, f"later commits without earlier ones: {self.tell(absent, entries, limit)}")
+        return len(notes)
+
+    @staticmethod
+    def tell(keys, entries, limit):
+        some = sorted(keys, key=lambda key: entries[key][0])[:5]
+        return ", ".join(
+            f"client {c} n {n} (begun {entries[c, n][0] - limit:+} us, acknowledged "
+            + (f"{entries[c, n][1] - limit:+} us)" if entries[c, n][1] else "never)")
+            for c, n in some
+        )
+
+
+def fingerprint(server, databases=("ledger",)):
+    """One text for the content of all tables."""
+    tables = server.sql(
+        "SELECT CONCAT('`', table_schema, '`.`', table_name, '`') FROM information_schema.tables WHERE table_type ="
+        " 'BASE TABLE' AND table_schema IN (" + ", ".join(f"'{name}'" for name in databases) + ") ORDER BY 1"
+    )
+    if not tables:
+        return ""
+    return "\n".join("\t".join(row) for row in server.sql("CHECKSUM TABLE " + ", ".join(row[0] for row in tables)))
+
+
+def check_tables(server, databases=("ledger", "mysql")):
+    """InnoDB's own opinion of every table."""
+    for database in databases:
+        out = run([program("mariadb-check"), f"--defaults-file={server.defaults}", "--extended", "--check", database]).stdout
+        bad = [line for line in out.splitlines() if not line.rstrip().endswith("OK")]
+        check(out and not bad, f"mariadb-check {database}: {bad or 'no tables'}")
+
+
+def check_pages(data):
+    """innochecksum of every tablespace file in a data directory; how many there were."""
+    count = 0
+    for folder, _, names in os.walk(data):
+        for name in names:
+            if name.endswith(".ibd") or name.startswith("ibdata"):
+                done = run([program("innochecksum"), os.path.join(folder, name)], check=False)
+                check(done.returncode == 0, f"innochecksum {name}: {done.stdout}{done.stderr}")
+                count += 1
+    check(count > 5, f"only {count} tablespaces in {data}")
+    return count

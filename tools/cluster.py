@@ -1,0 +1,252 @@
+"""
+Unspill from the outside, for the demonstration, the end-to-end tests and the benchmark: the public command
+line, the database's own client, nothing else.
+"""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+
+class Failed(Exception):
+    """A command that should have worked did not; the text has its output."""
+
+
+class History:
+    """
+    Which stretches of real time a state is made of.  After a backtrack at R to X, the state at a later t is what
+    happened up to X, and from R to t.
+    """
+
+    def __init__(self):
+        self.jumps = []  # (when, to), microseconds, in order
+
+    def jump(self, at_us, to_us):
+        self.jumps.append((at_us, to_us))
+
+    def lineage(self, time_us):
+        for at_us, to_us in reversed(self.jumps):
+            if at_us <= time_us:
+                return self.lineage(to_us) + [(at_us, time_us)]
+        return [(0, time_us)]
+
+    def verdict(self, time_us):
+        """
+        A function (begun, acknowledged or None) -> True: a commit with these times is part of the state at `time_us`;
+        False: it is not; None: either is right.
+        """
+        stretches = self.lineage(time_us)
+
+        def judge(begun, acknowledged):
+            if acknowledged and any(start <= begun and acknowledged <= end for start, end in stretches):
+                return True
+            if not any(begun <= end and (acknowledged or begun + 60_000_000) >= start for start, end in stretches):
+                return False
+            return None
+
+        return judge
+
+
+def words(command):
+    return " ".join(command)
+
+
+def run(command, timeout=600, check=True, text=None, env=None, cwd=None):
+    """Returns the CompletedProcess; output is text."""
+    done = subprocess.run(
+        command,
+        input=text,
+        stdin=subprocess.DEVNULL if text is None else None,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=timeout,
+        encoding="utf-8",
+        errors="replace",
+        env=env,
+        cwd=cwd,
+    )
+    if check and done.returncode != 0:
+        raise Failed(f"{words(command)}: exit status {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
+    return done
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for(condition, seconds, what):
+    """Until condition() is true; its value.  An error in it counts as not yet."""
+    deadline = time.monotonic() + seconds
+    last = None
+    while True:
+        try:
+            value = condition()
+            if value:
+                return value
+        except (Failed, OSError, subprocess.TimeoutExpired) as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise Failed(f"waited {seconds} s for {what}" + (f"; last: {last}" if last else ""))
+        time.sleep(0.02)
+
+
+def program(name):
+    """Where Debian puts what is not for every user's PATH."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if not found:
+        raise Failed(f"{name} is not installed")
+    return found
+
+
+class Server:
+    """Something that answers SQL; subclasses say where: `defaults` is an option file for the client."""
+
+    defaults = None
+
+    def client(self, *more):
+        return [program("mariadb"), f"--defaults-file={self.defaults}", *more]
+
+    def sql(self, statements, timeout=600):
+        """Rows as lists of strings; NULL is "NULL"."""
+        out = run(self.client("-N", "-B", "--default-character-set=utf8mb4"), text=statements, timeout=timeout).stdout
+        return [line.split("\t") for line in out.splitlines()]
+
+    def value(self, statement, timeout=600):
+        return self.sql(statement, timeout)[0][0]
+
+    def answers(self):
+        return run(self.client("-N", "-B", "--connect-timeout=2", "-e", "SELECT 1"), check=False, timeout=30).returncode == 0
+
+
+class Unspill:
+    """The command line, in one home."""
+
+    def __init__(self, binary, home):
+        self.binary, self.home = binary, home
+        self.env = dict(os.environ, UNSPILL_HOME=home)
+
+    def run(self, *args, timeout=600, check=True, text=None):
+        return run([self.binary, *map(str, args)], timeout=timeout, check=check, text=text, env=self.env)
+
+    def json(self, *args, timeout=600):
+        out = self.run(*args, "--json", timeout=timeout).stdout
+        try:
+            return json.loads(out)
+        except ValueError as error:
+            raise Failed(f"{words(map(str, args))} --json: {error} in {out!r}") from error
+
+    def start(self, *args, **how):
+        """In the background; the caller waits for it."""
+        return subprocess.Popen([self.binary, *map(str, args)], env=self.env, stdin=subprocess.DEVNULL, **how)
+
+    def create(self, name, *args, timeout=300):
+        self.run("create", name, "--engine", "mariadb", *args, timeout=timeout)
+        return Cluster(self, name)
+
+
+class Cluster(Server):
+    def __init__(self, unspill, name):
+        self.unspill, self.name = unspill, name
+        self.directory = os.path.realpath(os.path.join(unspill.home, name))
+        self.defaults = os.path.join(self.directory, "run/client.cnf")
+
+    def path(self, *below):
+        return os.path.join(self.directory, *below)
+
+    def run(self, verb, *args, **how):
+        return self.unspill.run(verb, self.name, *args, **how)
+
+    def json(self, verb, *args, **how):
+        return self.unspill.json(verb, self.name, *args, **how)
+
+    def status(self):
+        return self.json("status")
+
+    def wait_running(self, seconds=120):
+        """The server answers, under a keeper that says so."""
+
+        def running():
+            return self.answers() and self.status()["state"] == "running"
+
+        try:
+            wait_for(running, seconds, f"cluster {self.name} to run")
+        except Failed as error:
+            raise Failed(f"{error}\n{self.logs()}") from error
+
+    def logs(self):
+        text = ""
+        for name in ("run/keeper.log", "run/server.log"):
+            try:
+                with open(self.path(name), encoding="utf-8", errors="replace") as file:
+                    text += f"--- {name}\n" + "".join(file.readlines()[-25:])
+            except OSError:
+                pass
+        return text
+
+    def backtrack(self, to, timeout=300):
+        return self.json("backtrack", "--to", to, "--yes", timeout=timeout)
+
+    def forget_quietly(self):
+        self.run("delete", "--yes", check=False, timeout=120)
+
+
+class PlainServer(Server):
+    """A MariaDB of our own on a plain directory, for comparison and as a source to import from."""
+
+    def __init__(self, directory, *options):
+        self.directory = directory
+        self.data = os.path.join(directory, "data")
+        self.socket = os.path.join(directory, "s")
+        self.defaults = os.path.join(directory, "client.cnf")
+        self.options = options
+        self.process = None
+        self.user = "mysql" if os.geteuid() == 0 else None
+
+    def create(self):
+        os.makedirs(self.directory, mode=0o755)
+        with open(self.defaults, "w", encoding="utf-8") as file:
+            file.write(f"[client]\nsocket={self.socket}\nuser=root\n")
+        command = [program("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}"]
+        command += ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        if self.user:
+            shutil.chown(self.directory, self.user, self.user)
+            command.append(f"--user={self.user}")
+        run(command)
+
+    def start(self):
+        command = [program("mariadbd"), "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}"]
+        command += [f"--pid-file={self.directory}/pid", f"--log-error={self.directory}/log", *self.options]
+        if not any(option.startswith("--port") for option in self.options):
+            command.append("--skip-networking")
+        if self.user:
+            command.append(f"--user={self.user}")
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(self.answers, 60, "the plain server")
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(120)
+            self.process = None
+
+
+def find_binary(top):
+    """The unspill to use: of the build that we were told, else of the newest."""
+    builds = [os.environ["UNSPILL_BUILD"]] if os.environ.get("UNSPILL_BUILD") else []
+    builds += [os.path.join(top, name) for name in ("build", "build-check/gcc", "build-try")]
+    for build in builds:
+        for below in ("src/cmd/unspill", "src/unspill", "unspill"):
+            path = os.path.join(build, below)
+            if os.access(path, os.X_OK) and os.path.isfile(path):
+                return path
+    raise Failed(f"no unspill in {', '.join(builds)}")
+
+
+def say_and_die(error):
+    print(error, file=sys.stderr)
+    sys.exit(1)
