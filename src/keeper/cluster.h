@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/problem.h"
+#include "volume/volume.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -29,9 +30,14 @@ struct cluster {
 	uid_t server_uid; /* the server runs as */
 	gid_t server_gid;
 	int64_t created_us;
-	bool desired_running;     /* "desired": what the keeper brings about when it starts */
-	char **server_options;    /* extra options for the server, "name=value"; NULL-terminated, or
-				     NULL */
+	bool desired_running;  /* "desired": what the keeper brings about when it starts */
+	char **server_options; /* extra options for the server, "name=value"; NULL-terminated, or
+				  NULL */
+	/*
+	 * Where the database begins: nothing before it is a state to go back to.  {0, 0} until it
+	 * has been created or imported.
+	 */
+	struct moment first;
 	char directory[PATH_MAX]; /* absolute, without symbolic links; not in cluster.json */
 	uid_t owner; /* of the directory: who may speak to the keeper; not in cluster.json */
 };

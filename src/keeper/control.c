@@ -1,0 +1,167 @@
+#include "keeper/control.h"
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+struct control {
+	int fd;
+	struct buffer input; /* received and not yet taken */
+};
+
+static void json_cleanup(json_t **json)
+{
+	json_decref(*json);
+}
+
+static int connect_error(const char *path, int r, struct problem *why)
+{
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return problem(why, r, "no keeper runs there: nobody listens on '%s'", path);
+	if (r == -EACCES)
+		return problem(why, r, "only its owner and root may speak to the keeper on '%s'",
+			       path);
+	return problem_errno(why, r, "cannot connect to '%s'", path);
+}
+
+int control_connect(const char *socket_path, struct control **ret, struct problem *why)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	CLEANUP(control) struct control *control = xcalloc(1, sizeof *control);
+
+	buffer_extend(&control->input, 4096);
+	control->input.size = 0;
+	control->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (control->fd < 0)
+		return problem_errno(why, -errno, "cannot make a socket");
+	if (strlen(socket_path) >= sizeof address.sun_path)
+		return problem(why, -ENAMETOOLONG, "the path '%s' is too long for a socket",
+			       socket_path);
+	strcpy(address.sun_path, socket_path);
+	if (connect(control->fd, (struct sockaddr *)&address, sizeof address) < 0)
+		return connect_error(socket_path, -errno, why);
+	*ret = take(control);
+	return 0;
+}
+
+void control_close(struct control *control)
+{
+	if (!control)
+		return;
+	if (control->fd >= 0)
+		close(control->fd);
+	buffer_done(&control->input);
+	free(control);
+}
+
+void control_cancel(struct control *control)
+{
+	shutdown(control->fd, SHUT_RDWR);
+}
+
+static int gone(struct problem *why)
+{
+	return problem(why, -ECONNRESET, "the keeper went away without an answer");
+}
+
+static int send_request(struct control *control, json_t *request, struct problem *why)
+{
+	CLEANUP(free) char *text = NULL;
+	size_t size, sent = 0;
+
+	json_object_set_new(request, "unspill", json_integer(CONTROL_VERSION));
+	text = json_dumps(request, JSON_COMPACT);
+	if (!text)
+		return problem(why, -EINVAL, "the request is not UTF-8");
+	size = strlen(text);
+	text[size++] = '\n'; /* where the NUL was: `size` says how long it is */
+	while (sent < size) {
+		ssize_t n = send(control->fd, text + sent, size - sent, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* It may have answered before it closed: reading will tell. */
+		if (n < 0 && errno == EPIPE)
+			return 0;
+		if (n < 0)
+			return gone(why);
+		sent += n;
+	}
+	return 0;
+}
+
+/* The next line as JSON. */
+static int read_line(struct control *control, json_t **ret, struct problem *why)
+{
+	struct buffer *input = &control->input;
+	size_t looked = 0;
+	json_error_t error;
+	uint8_t *end;
+
+	while (!(end = memchr(input->data + looked, '\n', input->size - looked))) {
+		ssize_t n;
+
+		looked = input->size;
+		if (input->size > CONTROL_LINE_MAX)
+			return problem(why, -EPROTO, "the keeper's answer is longer than %d bytes",
+				       CONTROL_LINE_MAX);
+		n = recv(control->fd, buffer_extend(input, 16384), 16384, 0);
+		input->size = looked + (n > 0 ? n : 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return gone(why);
+	}
+	*ret = json_loadb((char *)input->data, end - input->data, 0, &error);
+	input->size -= end + 1 - input->data;
+	memmove(input->data, end + 1, input->size);
+	if (!*ret)
+		return problem(why, -EPROTO, "the keeper's answer is not JSON: %s", error.text);
+	return 0;
+}
+
+static int take_error(json_t *answer, struct control_error *code, struct problem *why)
+{
+	json_t *error = json_object_get(answer, "error");
+	const char *name = json_string_value(json_object_get(error, "code"));
+	const char *message = json_string_value(json_object_get(error, "message"));
+
+	snprintf(code->code, sizeof code->code, "%s", name ? name : "failed");
+	return problem(why, -EREMOTEIO, "%s", message ? message : "the keeper does not say why");
+}
+
+int control_call(struct control *control, json_t *request,
+		 void (*progress)(json_t *progress, void *arg), void *arg, json_t **ret_result,
+		 struct control_error *code, struct problem *why)
+{
+	int r;
+
+	code->code[0] = 0;
+	r = send_request(control, request, why);
+	if (r < 0)
+		return r;
+	for (;;) {
+		CLEANUP(json) json_t *answer = NULL;
+		json_t *step, *result;
+
+		r = read_line(control, &answer, why);
+		if (r < 0)
+			return r;
+		step = json_object_get(answer, "progress");
+		if (step) {
+			if (progress)
+				progress(step, arg);
+			continue;
+		}
+		if (!json_is_true(json_object_get(answer, "ok")))
+			return take_error(answer, code, why);
+		result = json_object_get(answer, "result");
+		*ret_result = result ? json_incref(result) : json_object();
+		return 0;
+	}
+}

@@ -1,0 +1,57 @@
+/*
+ * Request: one line from the control socket, checked.  Pure: text in, a struct out (and the
+ * fuzzer's way in).  What is in a struct request is within its limits; whether it makes sense for
+ * this cluster is for others.
+ */
+#pragma once
+
+#include "base/problem.h"
+#include "volume/volume.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A hundred years: beyond, a duration is a mistake. */
+#define REQUEST_WINDOW_MAX_US (INT64_C(100) * 366 * 24 * 3600 * 1000000)
+#define REQUEST_STEPS_MAX 20000
+
+enum request_do {
+	REQUEST_STATUS,
+	REQUEST_START,
+	REQUEST_STOP,
+	REQUEST_RESTART,
+	REQUEST_MODIFY,
+	REQUEST_MOMENTS,
+	REQUEST_MARK,
+	REQUEST_PLAN,
+	REQUEST_BACKTRACK,
+	REQUEST_BACKTRACKS,
+	REQUEST_EXPORT,
+	REQUEST_IMPORT,
+	REQUEST_CREATE,
+	REQUEST_VERIFY,
+	REQUEST_SHUTDOWN,
+	REQUEST_COUNT,
+};
+
+struct request_moment {
+	enum { AT_NOW, AT_TIME, AT_LSN, AT_MARK } kind;
+	int64_t time_us;
+	uint64_t lsn;
+	char mark[VOLUME_MARK_MAX + 1];
+};
+
+struct request {
+	enum request_do what;
+	struct request_moment moment;        /* plan, backtrack: to; export: at */
+	int64_t asked_time_us;               /* backtrack: 0 when not given */
+	int64_t window_us;                   /* modify */
+	int64_t since_us, until_us, step_us; /* moments: -1, -1, 0 when not given */
+	char name[VOLUME_MARK_MAX + 1];      /* mark */
+	char directory[PATH_MAX];            /* export, import: absolute */
+};
+
+/* -EINVAL: `why` says what is wrong with it; -EPROTONOSUPPORT: a version that is not ours. */
+int request_parse(const char *line, size_t size, struct request *ret, struct problem *why);

@@ -1,0 +1,61 @@
+/*
+ * Server: the keeper's end of the control socket.
+ *
+ * One thread accepts, one per connection (at most SERVER_CONNECTIONS_MAX) reads requests and calls
+ * the handler, which answers once.  Only the owner and root get further than accept(2).
+ */
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/problem.h"
+#include "keeper/request.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SERVER_CONNECTIONS_MAX 32
+
+struct server;
+struct connection;
+
+struct server_options {
+	const char *path; /* of the socket; replaced when it is there: the caller holds the volume's
+			     lock */
+	uid_t owner;
+	/* Called in the connection's thread; answers by exactly one of connection_result(),
+	 * _error(), _detach(). */
+	void (*handle)(struct connection *connection, const struct request *request, void *arg);
+	void *arg;
+};
+
+int server_open(const struct server_options *options, struct server **ret, struct problem *why);
+
+/*
+ * Accept nobody any more, let every running handler see connection_alive() say no, wait until all
+ * have returned, and remove the socket.
+ */
+void server_close(struct server *server);
+DEFINE_CLEANUP(struct server *, server, server_close)
+
+/* Connections now; when there is none, since when (monotonic microseconds). */
+unsigned server_connections(struct server *server, int64_t *ret_idle_since_us);
+
+/* False when the client has gone away, or the server is closing: stop what can be stopped. */
+bool connection_alive(struct connection *connection);
+
+/* At most ten a second are sent; `total` 0: unknown.  Never waits for a slow client. */
+void connection_progress(struct connection *connection, const char *step, uint64_t done,
+			 uint64_t total, const char *unit);
+
+/* Takes over `result`. */
+void connection_result(struct connection *connection, json_t *result);
+void connection_error(struct connection *connection, const char *code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The caller takes over the connection: it answers on the returned descriptor with
+ * server_farewell(), after server_close(). */
+int connection_detach(struct connection *connection);
+/* Send an empty result and close. */
+void server_farewell(int fd);
