@@ -178,6 +178,15 @@ class Cluster(Server):
         except Failed as error:
             raise Failed(f"{error}\n{self.logs()}") from error
 
+    def revive(self, seconds=120):
+        """After a kill: say start, whatever else may be starting it, and wait."""
+
+        def started():
+            return self.run("start", check=False, timeout=seconds).returncode == 0 or self.answers()
+
+        wait_for(started, seconds, f"unspill start {self.name}")
+        self.wait_running(seconds)
+
     def logs(self):
         text = ""
         for name in ("run/keeper.log", "run/server.log"):

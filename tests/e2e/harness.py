@@ -19,7 +19,7 @@ import traceback
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tools"))
 
-from cluster import Failed, History, PlainServer, Unspill, find_binary, free_port, program, run, wait_for  # noqa: E402,F401
+from cluster import Cluster, Failed, History, PlainServer, Unspill, find_binary, free_port, program, run, wait_for  # noqa: E402,F401
 
 LONG = bool(os.environ.get("UNSPILL_TEST_LONG"))
 if "UNSPILL_SANDBOX" not in os.environ:
@@ -70,6 +70,24 @@ def main(*tests):
             print(f"not ok {number} - {name}", flush=True)
     print(f"1..{len(tests)}")
     sys.exit(1 if bad else 0)
+
+
+def iso(time_us):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time_us // 1_000_000)) + f".{time_us % 1_000_000:06}Z"
+
+
+def now_us():
+    return time.time_ns() // 1000
+
+
+def server_options(*options):
+    """Words for `unspill create` that set options of the server."""
+    return [word for option in options for word in ("--server-option", option)]
+
+
+def mounts_below(directory):
+    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        return [line.split()[4] for line in mounts if line.split()[4].startswith(directory)]
 
 
 def unspill(home="home"):

@@ -1,0 +1,130 @@
+"""
+A disk that runs full: history gives way first, oldest part first, and says so; only then does the database see it,
+and it survives that.
+"""
+import os
+import time
+
+from harness import (
+    SMALL_SERVER, Failed, Ledger, Skip, check, check_tables, main, note, run, sandbox, server_options, unspill, wait_for,
+)
+
+MEGABYTE = 1 << 20
+cluster = ledger = None
+disk = sandbox("disk")
+
+
+def a_cluster_on_a_small_disk():
+    global cluster, ledger
+    image = sandbox("image")
+    os.mkdir(disk)
+    with open(image, "wb") as file:
+        file.truncate(1024 * MEGABYTE)
+    try:
+        run(["mkfs.ext4", "-q", "-m", "0", image])
+        run(["mount", "-o", "loop", image, disk])
+    except Failed as error:
+        raise Skip(f"cannot mount a small disk: {error}") from error
+    os.rmdir(os.path.join(disk, "lost+found"))
+    os.chmod(disk, 0o755)
+    cluster = unspill().create(
+        "small", "--backtrack-window", "24h", "--dir", os.path.join(disk, "small"), *server_options(*SMALL_SERVER)
+    )
+    ledger = Ledger(cluster)
+    ledger.prepare()
+
+
+def need_cluster():
+    if not cluster:
+        raise Skip("no small disk")
+
+
+def free():
+    stat = os.statvfs(disk)
+    return stat.f_bavail * stat.f_frsize
+
+
+def history_gives_way_to_the_living_database_and_the_window_says_so():
+    need_cluster()
+    first = cluster.status()["horizon"]["time_us"]
+    ledger.start("--connections=3", "--pad=20000", "--seconds=300")
+    written = 0
+    deadline = time.monotonic() + 240
+    least = free()
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        least = min(least, free())
+        status = cluster.status()
+        written = status["now"]["lsn"]
+        if written > 1800 * MEGABYTE and status["horizon"]["time_us"] > first:
+            break
+        trim()
+    ledger.stop()
+    status = cluster.status()
+    note(f"{written / MEGABYTE:.0f} MiB of changes on a disk of 1024; at least {least / MEGABYTE:.0f} MiB stayed free; "
+         f"window {status['window']}; {status['last_error']}")
+    check(status["horizon"]["time_us"] > first, "history did not give way")
+    check(status["window"]["actual_us"] < status["window"]["target_us"], "the window that it says is not the one it has")
+    check(written > 1200 * MEGABYTE, "not enough was written to fill the disk")
+    failed = [entry for entry in ledger.read().values() if entry[2]]
+    check(not failed, f"{len(failed)} transactions failed: the database noticed")
+    check_ledger()
+
+
+def trim():
+    """Keep the data small, so that it is history that fills the disk."""
+    cluster.sql(
+        """
+        SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
+        START TRANSACTION;
+        UPDATE ledger.note SET pad = '' WHERE pad != '' ORDER BY client, n LIMIT 3000;
+        COMMIT;
+        """
+    )
+
+
+def check_ledger():
+    note(f"{ledger.verify()} transactions")
+    check_tables(cluster)
+
+
+def when_nothing_is_left_to_give_the_database_survives_the_full_disk():
+    need_cluster()
+    filler = os.path.join(disk, "filler")
+    ledger.start("--connections=2", "--pad=20000", "--seconds=200")
+    # Somebody else takes all the space there is.
+    with open(filler, "wb", buffering=0) as file:
+        block = b"x" * MEGABYTE
+        while True:
+            try:
+                file.write(block)
+            except OSError:
+                break
+    time.sleep(8)
+    note(f"full: {free() / MEGABYTE:.1f} MiB free; state {cluster.status()['state']}; {cluster.status()['last_error']}")
+    os.unlink(filler)
+    wait_for(lambda: free() > 50 * MEGABYTE, 30, "space")
+    cluster.revive()
+    ledger.wait_for_acknowledged(50, 120)
+    ledger.stop()
+    check_ledger()
+
+
+def a_cluster_that_does_not_fit_is_refused_and_leaves_nothing():
+    need_cluster()
+    tiny = sandbox("tiny")
+    os.mkdir(tiny)
+    run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "none", tiny])
+    done = cluster.unspill.run("create", "tiny", "--engine", "mariadb", "--dir", os.path.join(tiny, "x"), check=False)
+    check(done.returncode != 0, "created on 8 MiB")
+    check(len(done.stderr.strip().splitlines()) == 1, f"not one line: {done.stderr!r}")
+    check(not os.listdir(tiny), f"left behind: {os.listdir(tiny)}")
+    check("tiny" not in cluster.unspill.run("list").stdout, "it is in the list")
+
+
+main(
+    a_cluster_on_a_small_disk,
+    history_gives_way_to_the_living_database_and_the_window_says_so,
+    when_nothing_is_left_to_give_the_database_survives_the_full_disk,
+    a_cluster_that_does_not_fit_is_refused_and_leaves_nothing,
+)
