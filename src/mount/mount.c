@@ -1,0 +1,164 @@
+#include "mount/mount.h"
+
+#include "base/alloc.h"
+#include "mount/attach.h"
+#include "mount/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define THREADS_DEFAULT 4
+
+/* The kernel says hello at once; if it does not, something is badly wrong. */
+#define HELLO_TIMEOUT_SECONDS 20
+
+void mount_greet(struct mount *mount, int greeted)
+{
+	pthread_mutex_lock(&mount->lock);
+	mount->greeted = greeted;
+	pthread_cond_broadcast(&mount->changed);
+	pthread_mutex_unlock(&mount->lock);
+}
+
+static int wait_for_hello(struct mount *mount)
+{
+	struct timespec deadline;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += HELLO_TIMEOUT_SECONDS;
+	pthread_mutex_lock(&mount->lock);
+	while (!mount->greeted && r == 0)
+		r = pthread_cond_timedwait(&mount->changed, &mount->lock, &deadline);
+	r = mount->greeted ? MIN(mount->greeted, 0) : -r;
+	pthread_mutex_unlock(&mount->lock);
+	return r;
+}
+
+static struct mount *mount_new(struct volume *volume, const char *path,
+			       const struct mount_options *options)
+{
+	struct mount *mount = xcalloc(1, sizeof *mount);
+
+	mount->volume = volume;
+	mount->view = options->view ? options->view : volume_head(volume);
+	mount->read_only = options->view != NULL;
+	mount->fd = -1;
+	mount->path = xstrdup(path);
+	pthread_mutex_init(&mount->lock, NULL);
+	pthread_cond_init(&mount->changed, NULL);
+	flight_init(&mount->flight);
+	nodes_init(&mount->nodes);
+	rewind_init(&mount->rewind);
+	return mount;
+}
+
+/* What the kernel did not give back, because the mount went away under its users. */
+static void drop_references(struct mount *mount)
+{
+	CLEANUP(free) struct node_count *nodes = NULL;
+	size_t count = mount->read_only ? 0 : nodes_list(&mount->nodes, &nodes);
+
+	for (size_t i = 0; i < count; i++)
+		volume_unref(mount->volume, nodes[i].ino, nodes[i].count);
+}
+
+static void mount_free(struct mount *mount)
+{
+	device_stop(mount->device);
+	if (mount->fd >= 0)
+		close(mount->fd);
+	drop_references(mount);
+	rewind_done(&mount->rewind);
+	nodes_done(&mount->nodes);
+	flight_done(&mount->flight);
+	pthread_cond_destroy(&mount->changed);
+	pthread_mutex_destroy(&mount->lock);
+	free(mount->path);
+	free(mount);
+}
+DEFINE_CLEANUP(struct mount *, mount_half, mount_free)
+
+static int serve(struct mount *mount, unsigned threads)
+{
+	struct stat st;
+	int r = device_start(mount,
+			     MIN(threads ? threads : THREADS_DEFAULT, (unsigned)FLIGHT_SLOTS),
+			     &mount->device);
+
+	if (r < 0)
+		return r;
+	r = wait_for_hello(mount);
+	if (r < 0)
+		return r;
+	if (stat(mount->path, &st) < 0)
+		return -errno;
+	mount->device_number = st.st_dev;
+	return 0;
+}
+
+int mount_open(struct volume *volume, const char *path, const struct mount_options *options,
+	       struct mount **ret, struct problem *why)
+{
+	struct attach_options attach = {
+		.source = options->source ? options->source : "unspill",
+		.allow_other = options->allow_other,
+		.read_only = options->view != NULL,
+	};
+	CLEANUP(free) char *real = realpath(path, NULL);
+	CLEANUP(mount_half) struct mount *mount = mount_new(volume, real ? real : path, options);
+	int r;
+
+	r = attach_open(mount->path, &attach, &mount->fd, why);
+	if (r < 0)
+		return r;
+	r = serve(mount, options->threads);
+	if (r < 0) {
+		attach_close(mount->path, true);
+		return problem_errno(why, r, "cannot serve '%s'", path);
+	}
+	*ret = take(mount);
+	return 0;
+}
+
+/* Pages dirtied through mappings would be lost with a connection that ends under them. */
+static void write_back(const struct mount *mount)
+{
+	CLEANUP(fd) int fd = open(mount->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		syncfs(fd);
+}
+
+void mount_close(struct mount *mount)
+{
+	struct stat st;
+
+	if (!mount)
+		return;
+	/* Somebody may have unmounted it already, and mounted something else there. */
+	if (stat(mount->path, &st) == 0 && st.st_dev == mount->device_number &&
+	    attach_close(mount->path, false) < 0) {
+		write_back(mount);
+		attach_close(mount->path, true);
+	}
+	mount_free(mount);
+}
+
+void mount_get_stats(struct mount *mount, struct mount_stats *ret)
+{
+	struct mount_counters *counters = &mount->counters;
+
+	*ret = (struct mount_stats){
+		.requests = counters->requests,
+		.reads = counters->reads,
+		.writes = counters->writes,
+		.syncs = counters->syncs,
+		.errors = counters->errors,
+		.read_bytes = counters->read_bytes,
+		.write_bytes = counters->write_bytes,
+		.dropped_writes = counters->dropped_writes,
+	};
+}
