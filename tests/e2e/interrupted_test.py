@@ -113,7 +113,7 @@ def killed_in_the_middle_of_a_fold_nothing_is_lost():
 def checkpoints():
     found = set()
     for folder, _, names in os.walk(cluster.path("volume")):
-        found.update(os.path.join(folder, name) for name in names if "checkpoint" in os.path.join(folder, name))
+        found.update(os.path.join(folder, name) for name in names if folder.endswith("/ckpt"))
     return found
 
 
