@@ -270,6 +270,9 @@ def end_to_end_tests(long):
                 timeout=E2E_TIMEOUT["long" if long else "normal"],
                 env=env,
             )
+    if long:
+        command = ["/usr/bin/python3", "tools/try.py", "--dir", SANDBOX]
+        yield "try", lambda title: run(title, command, timeout=1800, env={"UNSPILL_SANDBOX": ""})
 
 
 # --- All -----------------------------------------------------------------------------------------
