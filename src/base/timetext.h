@@ -5,12 +5,13 @@
  *
  *	now
  *	10 minutes ago, 90s ago, 1h30m ago	units.h has the units
- *	09:41, 09:41:07.250			the last time it was that o'clock: today, or yesterday
+ *	09:41, 09:41:07.250			the last time it was that o'clock: today, or
+ *yesterday
  *when that is still to come today today 09:41, yesterday 18:00		exactly that day, be it in
  *the future
- *	2026-11-22				the start of that day; so are "today" and "yesterday"
- *alone 2026-11-22T10:42:17.250123+01:00	ISO 8601: T or a blank; seconds and fraction may be
- *left out; behind it Z, UTC, +01:00, +0100, +01 or nothing
+ *	2026-11-22				the start of that day; so are "today" and
+ *"yesterday" alone 2026-11-22T10:42:17.250123+01:00	ISO 8601: T or a blank; seconds and fraction
+ *may be left out; behind it Z, UTC, +01:00, +0100, +01 or nothing
  *	@1795340537.25				seconds since the epoch
  *
  * Where the clocks are put back an hour, a local time in that hour happened twice; where they are

@@ -1,0 +1,24 @@
+/* Commands: each is described and run in the file of its name. */
+#pragma once
+
+#include "cmd/command.h"
+
+extern const struct command command_create;
+extern const struct command command_list;
+extern const struct command command_status;
+extern const struct command command_start;
+extern const struct command command_stop;
+extern const struct command command_restart;
+extern const struct command command_delete;
+extern const struct command command_shell;
+extern const struct command command_modify;
+extern const struct command command_moments;
+extern const struct command command_mark;
+extern const struct command command_backtrack;
+extern const struct command command_backtracks;
+extern const struct command command_import;
+extern const struct command command_export;
+extern const struct command command_verify;
+extern const struct command command_keep;
+extern const struct command command_doctor;
+extern const struct command command_help;

@@ -1,0 +1,318 @@
+#include "cmd/make.h"
+#include "cmd/machine.h"
+#include "cmd/talk.h"
+#include "cmd/window.h"
+#include "base/clock.h"
+#include "base/units.h"
+#include "keeper/keeper.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ftw.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define GONE_TIMEOUT_US 60000000
+
+struct make {
+	const struct typed *typed;
+	const char *source; /* NULL: a new database */
+	struct cluster_options options;
+	const struct engine *engine;
+	struct progress progress;
+};
+
+/* --- Before anything is done
+ * ---------------------------------------------------------------------- */
+
+static int parse_port(const struct typed *typed, int *ret)
+{
+	const char *text = typed_value(typed, "port");
+	char *end;
+	long port;
+
+	*ret = 0;
+	if (!text)
+		return END_OK;
+	errno = 0;
+	port = strtol(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || *end || errno || port < 1 || port > 65535)
+		return fail(typed, END_USAGE,
+			    "--port: '%.20s' is not a port; it is a number from 1 to 65535", text);
+	*ret = (int)port;
+	return END_OK;
+}
+
+static int parse_server_options(const struct typed *typed)
+{
+	for (const char *const *option = typed->repeats; *option; option++) {
+		if ((*option)[0] == '-' || (*option)[0] == '=')
+			return fail(typed, END_USAGE,
+				    "--server-option: '%.60s' is not NAME=VALUE, without dashes",
+				    *option);
+	}
+	return END_OK;
+}
+
+static int parse(struct make *make)
+{
+	const struct typed *typed = make->typed;
+	const char *engine = typed_value(typed, "engine"), *names;
+	struct problem why;
+	int ending;
+
+	make->options = (struct cluster_options){
+		.name = typed->operands[0],
+		.engine = engine ? engine : "mariadb",
+		.directory = typed_value(typed, "dir"),
+		.bind = typed_value(typed, "bind"),
+		.server_options = typed->repeats,
+	};
+	if (cluster_check_name(make->options.name, &why) < 0)
+		return fail(typed, END_USAGE, "%s", why.text);
+	make->engine = engine_find(make->options.engine, &names);
+	if (!make->engine)
+		return fail(typed, END_USAGE, "--engine: unknown engine '%.60s'; there is %s",
+			    make->options.engine, names);
+	ending = window_parse(typed, &make->options.window_us);
+	if (ending == END_OK)
+		ending = parse_port(typed, &make->options.port);
+	return ending == END_OK ? parse_server_options(typed) : ending;
+}
+
+static int64_t source_bytes;
+
+static int add_size(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	if (type == FTW_F)
+		source_bytes += (int64_t)st->st_blocks * 512;
+	return 0;
+}
+
+/* A tenth more than the data for the tape's own, and what a new cluster needs. */
+static int64_t needed_bytes(const struct make *make)
+{
+	source_bytes = 0;
+	if (make->source)
+		nftw(make->source, add_size, 16, FTW_PHYS);
+	return source_bytes + source_bytes / 10 + MACHINE_BYTES_NEW;
+}
+
+static int find_directory(const struct make *make, char path[PATH_MAX], struct problem *why)
+{
+	char home[PATH_MAX];
+	int r;
+
+	if (make->options.directory) {
+		snprintf(path, PATH_MAX, "%s", make->options.directory);
+		return 0;
+	}
+	r = cluster_home(false, home, why);
+	if (r >= 0)
+		snprintf(path, PATH_MAX, "%s", home);
+	return r;
+}
+
+/* What is missing of the machine is nobody's typing error. */
+static int machine_ending(int r)
+{
+	enum ending ending = ending_of_errno(r);
+
+	return ending == END_USAGE || ending == END_NOT_FOUND || ending == END_FAILED ? END_MACHINE
+										      : ending;
+}
+
+static int check_machine(struct make *make)
+{
+	char version[128], path[PATH_MAX];
+	struct problem why = {""};
+	int r;
+
+	r = machine_check_home(&why);
+	if (r >= 0)
+		r = machine_check_engine(make->engine, version, &why);
+	if (r >= 0)
+		r = machine_check_mount(&why);
+	if (r >= 0 && geteuid() == 0)
+		r = machine_check_fuse(&why);
+	if (r >= 0)
+		r = find_directory(make, path, &why);
+	if (r >= 0)
+		r = machine_check_space(path, needed_bytes(make), &why);
+	return r < 0 ? fail(make->typed, machine_ending(r), "%s", why.text) : END_OK;
+}
+
+/* The name is free: said before anything about the source or the machine. */
+static int check_name(const struct make *make)
+{
+	struct problem why = {""};
+	struct cluster *cluster;
+	int r = cluster_find(make->options.name, &cluster, &why);
+
+	if (r == -ENOENT)
+		return END_OK;
+	if (r < 0)
+		return fail(make->typed, END_TAKEN,
+			    "a cluster '%s' exists already, and has a problem: %s",
+			    make->options.name, why.text);
+	fail(make->typed, END_TAKEN, "a cluster '%s' exists already, in %s", cluster->name,
+	     cluster->directory);
+	cluster_free(cluster);
+	return END_TAKEN;
+}
+
+static int check_source(const struct make *make)
+{
+	struct problem why = {""};
+	int r;
+
+	if (!make->source)
+		return END_OK;
+	r = make->engine->inspect(make->source, &why);
+	return r < 0 ? fail_why(make->typed, r, &why) : END_OK;
+}
+
+/* --- Doing it --------------------------------------------------------------------------------- */
+
+/*
+ * Take everything away again.  The keeper may still be at work: it is told to go, and its end is
+ * waited for.
+ */
+static void take_back(struct make *make, struct talk *talk)
+{
+	int64_t deadline = clock_monotonic_us() + GONE_TIMEOUT_US;
+	struct problem why = {""};
+	char path[PATH_MAX];
+	json_t *result = NULL;
+	int r;
+
+	progress_step(&make->progress, "taking back what was made");
+	control_close(talk->control);
+	talk->control = NULL;
+	keeper_socket(talk->cluster, path);
+	if (!control_connect(path, &talk->control, &why) &&
+	    talk_ask_quietly(talk, json_pack("{s:s}", "do", "shutdown"), 60000, &result, &why) >= 0)
+		json_decref(result);
+	do {
+		r = cluster_delete(talk->cluster, &why);
+		if (r == -EBUSY)
+			poll(NULL, 0, 50);
+	} while (r == -EBUSY && clock_monotonic_us() < deadline);
+	progress_done(&make->progress, r >= 0);
+	if (r < 0)
+		fail(make->typed, END_FAILED,
+		     "could not take everything away again: %s; 'unspill delete %s' tries once "
+		     "more",
+		     why.text, talk->cluster->name);
+}
+
+static int spawn(struct make *make, struct talk *talk)
+{
+	const struct keeper_options options = {.guardian = true};
+	struct problem why = {""};
+	int r;
+
+	progress_step(&make->progress, "starting its keeper");
+	r = keeper_spawn(talk->cluster, &options, &why);
+	progress_done(&make->progress, r >= 0);
+	if (r < 0)
+		return fail_why(make->typed, r, &why);
+	return talk_connect(talk);
+}
+
+/* A relative path means something else to the keeper. */
+static json_t *request_of(const struct make *make)
+{
+	char path[PATH_MAX];
+
+	if (!make->source)
+		return json_pack("{s:s}", "do", "create");
+	if (!realpath(make->source, path))
+		snprintf(path, sizeof path, "%s", make->source);
+	return json_pack("{s:s, s:s}", "do", "import", "from", path);
+}
+
+static int fill(struct make *make, struct talk *talk)
+{
+	json_t *request = request_of(make);
+	int ending;
+
+	if (!request)
+		return fail(make->typed, END_USAGE, "--from: the path is not UTF-8");
+	ending = spawn(make, talk);
+	if (ending != END_OK) {
+		json_decref(request);
+		return ending;
+	}
+	ending = talk_ask(talk, request, NULL);
+	if (ending == END_OK)
+		ending = talk_ask(talk, json_pack("{s:s}", "do", "start"), NULL);
+	return ending;
+}
+
+static int report(struct talk *talk)
+{
+	const struct cluster *cluster = talk->cluster;
+	char window[UNITS_TEXT_MAX];
+	json_t *status;
+	int ending;
+
+	ending = talk_ask(talk, json_pack("{s:s}", "do", "status"), &status);
+	if (ending != END_OK)
+		return ending;
+	json_object_set_new(status, "created_us", json_integer(cluster->created_us));
+	if (typed_switch(talk->typed, "json"))
+		return print_json(talk->typed, status);
+	duration_format(json_number(status, "window.target_us"), window);
+	printf("%s%s is running%s: %s on %s:%d, backtrack window %s\n", style(stdout, GREEN),
+	       cluster->name, style(stdout, PLAIN), json_text(status, "engine_version"),
+	       cluster->bind, cluster->port,
+	       json_number(status, "window.target_us") ? window : "off");
+	printf("  client       unspill shell %s\n", cluster->name);
+	printf("  password     %s/run/client.cnf\n", cluster->directory);
+	printf("  go back      unspill backtrack %s --to '10 minutes ago'\n", cluster->name);
+	json_decref(status);
+	return END_OK;
+}
+
+static int make_and_fill(struct make *make)
+{
+	struct problem why = {""};
+	struct cluster *cluster;
+	struct talk talk;
+	int ending, r;
+
+	talk_catch_interrupts();
+	progress_step(&make->progress, "making the volume");
+	r = cluster_make(&make->options, &cluster, &why);
+	progress_done(&make->progress, r >= 0);
+	if (r < 0)
+		return fail_why(make->typed, r, &why);
+	talk = (struct talk){.typed = make->typed, .cluster = cluster, .cancelled = "cancelled"};
+	ending = fill(make, &talk);
+	if (ending == END_OK && talk_interrupted())
+		ending = fail(make->typed, END_CANCELLED, "cancelled");
+	if (ending == END_OK)
+		ending = report(&talk);
+	else
+		take_back(make, &talk);
+	talk_close(&talk);
+	return ending;
+}
+
+int make_cluster(const struct typed *typed, const char *source)
+{
+	struct make make = {.typed = typed, .source = source};
+	int ending;
+
+	progress_init(&make.progress, typed_switch(typed, "json"));
+	ending = parse(&make);
+	if (ending == END_OK)
+		ending = check_name(&make);
+	if (ending == END_OK)
+		ending = check_source(&make);
+	if (ending == END_OK)
+		ending = check_machine(&make);
+	return ending == END_OK ? make_and_fill(&make) : ending;
+}

@@ -1,0 +1,405 @@
+/*
+ *	10:40:00  ██████████████████▌                     12,345   48.1 MiB
+ *	10:40:10  ██▏                                      1,204   4.70 MiB
+ *	          ◆ 10:40:12.250  mark before-migration
+ *	10:40:20  ░░░░░░░░░░░░░                            8,800   34.4 MiB
+ *	          ↶ 10:40:29.120  backtrack 2: back to 10:40:12.250
+ *
+ * The time line is the tape's: what a backtrack left behind is still there, and is drawn lighter.
+ *Which changes are part of the present is worked out from the backtracks: see find_past().
+ */
+#include "cmd/picture.h"
+#include "cmd/say.h"
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/timetext.h"
+#include "base/units.h"
+
+#include <string.h>
+#include <time.h>
+
+#define SECOND_US 1000000LL
+#define EMPTY_RUN 3 /* as many empty steps become one line */
+#define NUMBERS_WIDTH 25
+
+/* --- Steps ------------------------------------------------------------------------------------ */
+
+int64_t picture_step(int64_t span_us, int lines)
+{
+	static const int64_t seconds[] = {1,     2,     5,     10,    15,    30,   60,
+					  120,   300,   600,   900,   1800,  3600, 7200,
+					  10800, 21600, 43200, 86400, 604800};
+	int64_t step = 100000;
+
+	if (span_us <= step * lines)
+		return step;
+	for (size_t i = 0; i < ARRAY_SIZE(seconds); i++) {
+		step = seconds[i] * SECOND_US;
+		if (span_us <= step * lines)
+			return step;
+	}
+	while (span_us > step * lines)
+		step *= 2;
+	return step;
+}
+
+int64_t picture_align(int64_t time_us, int64_t step_us, bool utc)
+{
+	time_t seconds = time_us / SECOND_US;
+	int64_t offset = 0;
+	struct tm tm;
+
+	if (!utc && localtime_r(&seconds, &tm))
+		offset = tm.tm_gmtoff * SECOND_US;
+	return (time_us + offset) / step_us * step_us - offset;
+}
+
+/* --- Notes: what stands between the steps
+ * --------------------------------------------------------- */
+
+struct entry {
+	int64_t time_us;
+	uint64_t lsn;
+	enum style style;
+	const char *sign, *plain_sign;
+	char text[256];
+};
+
+struct entries {
+	struct entry *all;
+	size_t count, room;
+};
+
+/* [begin, end] in time: changes that are part of the present. */
+struct past {
+	int64_t (*all)[2];
+	size_t count, room;
+};
+
+struct picture {
+	const struct picture_options *options;
+	FILE *out;
+	struct entries entries;
+	struct past past;
+	uint64_t records_max;
+	int64_t horizon_us;
+	bool some_left_behind;
+};
+
+static struct entry *add_entry(struct picture *picture, const json_t *moment, enum style style)
+{
+	struct entries *entries = &picture->entries;
+	struct entry *entry;
+
+	xgrow(entries->all, entries->count, entries->room);
+	entry = &entries->all[entries->count++];
+	*entry = (struct entry){
+		.time_us = json_number(moment, "time_us"),
+		.lsn = (uint64_t)json_number(moment, "lsn"),
+		.style = style,
+	};
+	return entry;
+}
+
+static int by_lsn(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	return x->lsn < y->lsn ? -1 : x->lsn > y->lsn;
+}
+
+/* HH:MM:SS.mmm, with the date in front where it is another day than the picture's last. */
+static void format_clock(const struct picture *picture, int64_t time_us, char text[TIME_TEXT_MAX])
+{
+	char full[TIME_TEXT_MAX], last[TIME_TEXT_MAX];
+
+	time_format(time_us, picture->options->utc, full);
+	time_format(picture->options->until_us, picture->options->utc, last);
+	if (strncmp(full, last, 10))
+		snprintf(text, TIME_TEXT_MAX, "%.5s %.12s", full + 5, full + 11);
+	else
+		snprintf(text, TIME_TEXT_MAX, "%.12s", full + 11);
+}
+
+static void add_marks(struct picture *picture, const json_t *marks)
+{
+	const json_t *mark;
+	size_t i;
+
+	json_array_foreach(marks, i, mark)
+	{
+		struct entry *entry = add_entry(picture, json_at(mark, "moment"), YELLOW);
+
+		entry->sign = "◆";
+		entry->plain_sign = "*";
+		snprintf(entry->text, sizeof entry->text, "mark %s%s", json_text(mark, "name"),
+			 json_truth(mark, "reachable") ? "" : " (no longer reachable)");
+	}
+}
+
+static void add_backtracks(struct picture *picture, const json_t *backtracks)
+{
+	char clock[TIME_TEXT_MAX];
+	const json_t *backtrack;
+	size_t i;
+
+	json_array_foreach(backtracks, i, backtrack)
+	{
+		long long number = json_number(backtrack, "number");
+		struct entry *entry;
+
+		format_clock(picture, json_number(backtrack, "reached.time_us"), clock);
+		entry = add_entry(picture, json_at(backtrack, "at"), MAGENTA);
+		entry->sign = "↶";
+		entry->plain_sign = "<";
+		snprintf(entry->text, sizeof entry->text, "backtrack %lld, to %s%s", number, clock,
+			 json_truth(backtrack, "finished") ? "" : " (not finished)");
+		entry = add_entry(picture, json_at(backtrack, "reached"), MAGENTA);
+		entry->sign = "↳";
+		entry->plain_sign = ">";
+		snprintf(entry->text, sizeof entry->text, "backtrack %lld came here", number);
+	}
+}
+
+static void add_horizon(struct picture *picture, const json_t *horizon)
+{
+	struct entry *entry;
+
+	picture->horizon_us = json_number(horizon, "time_us");
+	entry = add_entry(picture, horizon, RED);
+	entry->sign = "━";
+	entry->plain_sign = "=";
+	snprintf(entry->text, sizeof entry->text, "horizon: nothing earlier can be reached");
+}
+
+/*
+ * Follow the present back in time: it goes down to the newest backtrack on its way, from there on
+ * down from what that backtrack reached, and so on.
+ */
+static void find_past(struct past *past, const json_t *backtracks, const json_t *now)
+{
+	int64_t end_lsn = json_number(now, "lsn"), end_us = json_number(now, "time_us");
+
+	for (size_t i = json_array_size(backtracks); i-- > 0;) {
+		const json_t *backtrack = json_array_get(backtracks, i);
+
+		if (json_number(backtrack, "at.lsn") > end_lsn)
+			continue;
+		xgrow(past->all, past->count, past->room);
+		past->all[past->count][0] = json_number(backtrack, "at.time_us");
+		past->all[past->count++][1] = end_us;
+		end_lsn = json_number(backtrack, "reached.lsn");
+		end_us = json_number(backtrack, "reached.time_us");
+	}
+	xgrow(past->all, past->count, past->room);
+	past->all[past->count][0] = INT64_MIN;
+	past->all[past->count++][1] = end_us;
+}
+
+/* More than half of the step [begin, end) is not part of the present. */
+static bool is_left_behind(const struct picture *picture, int64_t begin, int64_t end)
+{
+	int64_t present = 0;
+
+	for (size_t i = 0; i < picture->past.count; i++) {
+		int64_t from = MAX(picture->past.all[i][0], begin),
+			to = MIN(picture->past.all[i][1], end);
+
+		present += MAX(to - from, 0);
+	}
+	/* The last step goes on after the last change. */
+	if (picture->past.count && end > picture->past.all[0][1] &&
+	    picture->past.all[0][1] >= begin)
+		present += end - picture->past.all[0][1];
+	return present * 2 < end - begin;
+}
+
+/* --- Drawing ---------------------------------------------------------------------------------- */
+
+/* The step's time, as wide as `label_width` says. */
+static void format_label(const struct picture *picture, int64_t time_us, char text[TIME_TEXT_MAX])
+{
+	const struct picture_options *options = picture->options;
+	char full[TIME_TEXT_MAX];
+
+	time_format(time_us, options->utc, full);
+	if (options->step_us < SECOND_US)
+		snprintf(text, TIME_TEXT_MAX, "%.10s", full + 11);
+	else if (options->until_us - options->since_us > 23 * 3600 * SECOND_US)
+		snprintf(text, TIME_TEXT_MAX, "%.5s %.5s", full + 5, full + 11);
+	else
+		snprintf(text, TIME_TEXT_MAX, "%.8s", full + 11);
+}
+
+static int label_width(const struct picture *picture)
+{
+	char text[TIME_TEXT_MAX];
+
+	format_label(picture, picture->options->since_us, text);
+	return (int)strlen(text);
+}
+
+static int bar_width(const struct picture *picture)
+{
+	return MAX(picture->options->columns - label_width(picture) - NUMBERS_WIDTH - 5, 8);
+}
+
+/* Any change at all is seen: at least the thinnest bar. */
+static void draw_bar(struct picture *picture, uint64_t records, bool left_behind)
+{
+	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+	int width = bar_width(picture), cells, drawn = 0;
+	int64_t parts = 0;
+
+	if (records)
+		parts = MAX((int64_t)((double)records / (double)picture->records_max * width * 8),
+			    1);
+	fputs(style(picture->out, left_behind ? DIM : CYAN), picture->out);
+	cells = (int)(left_behind || !picture->options->utf8 ? (parts + 7) / 8 : parts / 8);
+	for (; drawn < cells; drawn++) {
+		if (picture->options->utf8)
+			fputs(left_behind ? "░" : "█", picture->out);
+		else
+			fputc(left_behind ? ':' : '#', picture->out);
+	}
+	if (picture->options->utf8 && !left_behind && parts % 8) {
+		fputs(eighths[parts % 8], picture->out);
+		drawn++;
+	}
+	fputs(style(picture->out, PLAIN), picture->out);
+	fprintf(picture->out, "%*s", width - drawn, "");
+	picture->some_left_behind |= left_behind && records;
+}
+
+static void draw_step(struct picture *picture, int64_t time_us, uint64_t records, uint64_t bytes)
+{
+	char label[TIME_TEXT_MAX], count[UNITS_TEXT_MAX] = "", size[UNITS_TEXT_MAX] = "";
+	int64_t end = MIN(time_us + picture->options->step_us, picture->options->until_us);
+
+	format_label(picture, time_us, label);
+	fprintf(picture->out, "%s  ", label);
+	if (!records) {
+		fprintf(picture->out, "%s%s%s\n", style(picture->out, DIM),
+			picture->options->utf8 ? "·" : ".", style(picture->out, PLAIN));
+		return;
+	}
+	count_format(records, count);
+	bytes_format((double)bytes, size);
+	draw_bar(picture, records, is_left_behind(picture, time_us, end));
+	fprintf(picture->out, "  %12s  %10s\n", count, size);
+}
+
+static void draw_empty_run(const struct picture *picture, int64_t time_us, int64_t span_us)
+{
+	char span[UNITS_TEXT_MAX];
+
+	duration_format(span_us, span);
+	fprintf(picture->out, "%*s  %s%s %s %s%s\n", label_width(picture), "",
+		style(picture->out, DIM), picture->options->utf8 ? "···" : "...",
+		time_us + span_us <= picture->horizon_us ? "no longer kept:" : "nothing for", span,
+		style(picture->out, PLAIN));
+}
+
+static void draw_entry(const struct picture *picture, const struct entry *entry)
+{
+	char clock[TIME_TEXT_MAX];
+
+	format_clock(picture, entry->time_us, clock);
+	fprintf(picture->out, "%*s  %s%s %s  %.*s%s\n", label_width(picture), "",
+		style(picture->out, entry->style),
+		picture->options->utf8 ? entry->sign : entry->plain_sign, clock,
+		MAX(picture->options->columns - label_width(picture) - 4 - (int)strlen(clock) - 2,
+		    20),
+		entry->text, style(picture->out, PLAIN));
+}
+
+static void draw_entries(const struct picture *picture, size_t *at, int64_t until_us)
+{
+	for (; *at < picture->entries.count && picture->entries.all[*at].time_us < until_us;
+	     (*at)++) {
+		if (picture->entries.all[*at].time_us >= picture->options->since_us)
+			draw_entry(picture, &picture->entries.all[*at]);
+	}
+}
+
+/* Entries to draw before `until_us`. */
+static bool has_entries(const struct picture *picture, size_t at, int64_t until_us)
+{
+	return at < picture->entries.count && picture->entries.all[at].time_us < until_us;
+}
+
+static void draw_steps(struct picture *picture, const json_t *steps)
+{
+	int64_t step_us = picture->options->step_us;
+	size_t count = json_array_size(steps), entry = 0, run;
+
+	draw_entries(picture, &entry, picture->options->since_us);
+	for (size_t i = 0; i < count; i += run) {
+		const json_t *step = json_array_get(steps, i);
+		int64_t time_us = json_integer_value(json_array_get(step, 0));
+
+		for (run = 0; i + run < count; run++) {
+			if (json_integer_value(json_array_get(json_array_get(steps, i + run), 1)) ||
+			    has_entries(picture, entry, time_us + (int64_t)(run + 1) * step_us))
+				break;
+		}
+		if (run >= EMPTY_RUN) {
+			draw_empty_run(picture, time_us, (int64_t)run * step_us);
+			continue;
+		}
+		run = 1;
+		draw_step(picture, time_us, (uint64_t)json_integer_value(json_array_get(step, 1)),
+			  (uint64_t)json_integer_value(json_array_get(step, 2)));
+		draw_entries(picture, &entry, time_us + step_us);
+	}
+	draw_entries(picture, &entry, INT64_MAX);
+}
+
+static void draw_head(struct picture *picture, const json_t *steps)
+{
+	const struct picture_options *options = picture->options;
+	char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX], step[UNITS_TEXT_MAX], most[UNITS_TEXT_MAX];
+
+	time_format_seconds(options->since_us, options->utc, since);
+	time_format_seconds(options->until_us, options->utc, until);
+	duration_format(options->step_us, step);
+	fprintf(picture->out, "%s%s%s: %s to %s\n", style(picture->out, BOLD), options->name,
+		style(picture->out, PLAIN), since, until);
+	count_format(picture->records_max, most);
+	if (picture->records_max)
+		fprintf(picture->out, "change records and bytes per %s; the longest bar is %s\n\n",
+			step, most);
+	else
+		fprintf(picture->out, "no changes in that time\n\n");
+}
+
+static void draw_foot(const struct picture *picture)
+{
+	if (picture->some_left_behind)
+		fprintf(picture->out, "\n%s  left behind by a backtrack; can still be reached\n",
+			picture->options->utf8 ? "░" : ":");
+}
+
+void picture_draw(const struct picture_options *options, const json_t *moments, FILE *out)
+{
+	struct picture picture = {.options = options, .out = out};
+	const json_t *steps = json_at(moments, "steps"), *step;
+	size_t i;
+
+	json_array_foreach(steps, i, step)
+	{
+		uint64_t records = (uint64_t)json_integer_value(json_array_get(step, 1));
+
+		picture.records_max = MAX(picture.records_max, records);
+	}
+	add_horizon(&picture, json_at(moments, "horizon"));
+	add_backtracks(&picture, json_at(moments, "backtracks"));
+	add_marks(&picture, json_at(moments, "marks"));
+	qsort(picture.entries.all, picture.entries.count, sizeof *picture.entries.all, by_lsn);
+	find_past(&picture.past, json_at(moments, "backtracks"), json_at(moments, "now"));
+	draw_head(&picture, steps);
+	draw_steps(&picture, steps);
+	draw_foot(&picture);
+	free(picture.entries.all);
+	free(picture.past.all);
+}

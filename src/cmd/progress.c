@@ -1,0 +1,182 @@
+#include "cmd/progress.h"
+#include "cmd/say.h"
+#include "base/clock.h"
+#include "base/cleanup.h"
+#include "base/units.h"
+
+#include <math.h>
+#include <string.h>
+
+#define REDRAW_US 100000 /* often enough to look alive */
+#define LINE_US 1000000  /* for a log */
+#define BAR_CELLS 24
+
+void progress_init(struct progress *progress, bool quiet)
+{
+	*progress = (struct progress){.terminal = isatty(STDERR_FILENO), .quiet = quiet};
+}
+
+static const char *tick(void)
+{
+	return is_utf8() ? "✓" : "+";
+}
+
+static const char *cross(void)
+{
+	return is_utf8() ? "✗" : "x";
+}
+
+static bool is_bytes(const struct progress *progress)
+{
+	return !strcmp(progress->unit, "bytes") || !strcmp(progress->unit, "byte");
+}
+
+static void put_amount(const struct progress *progress, double amount, char text[UNITS_TEXT_MAX])
+{
+	if (is_bytes(progress))
+		bytes_format(amount, text);
+	else
+		count_format(amount < 0 ? 0 : (uint64_t)amount, text);
+}
+
+/* "12.3 MiB of 27.0 MiB, 4.1 MiB/s, 3 s left": as much as is known. */
+static void put_numbers(const struct progress *progress, char *text, size_t size)
+{
+	double seconds = (clock_monotonic_us() - progress->step_began_us) / 1e6;
+	double rate = seconds > 0.5 ? progress->done / seconds : 0;
+	char done[UNITS_TEXT_MAX], total[UNITS_TEXT_MAX], speed[UNITS_TEXT_MAX],
+		left[UNITS_TEXT_MAX];
+	const char *unit = is_bytes(progress) ? "" : progress->unit;
+	size_t used;
+
+	text[0] = '\0';
+	if (progress->done <= 0 && progress->total <= 0)
+		return;
+	put_amount(progress, progress->done, done);
+	put_amount(progress, progress->total, total);
+	put_amount(progress, rate, speed);
+	used = snprintf(text, size, "%s", done);
+	if (progress->total > 0)
+		used += snprintf(text + used, size - used, " of %s", total);
+	used += snprintf(text + used, size - used, "%s%s", *unit ? " " : "", unit);
+	if (rate >= 1)
+		used += snprintf(text + used, size - used, ", %s/s", speed);
+	if (rate > 0 && progress->total > progress->done) {
+		elapsed_format((int64_t)(ceil((progress->total - progress->done) / rate) * 1e6),
+			       left);
+		snprintf(text + used, size - used, ", %s left", left);
+	}
+}
+
+/* "[########----------------]  33 %", or nothing when the total is not known. */
+static void put_bar(const struct progress *progress, char text[BAR_CELLS * 3 + 16])
+{
+	double part = progress->total > 0 ? MIN(progress->done / progress->total, 1.0) : -1;
+	bool utf8 = is_utf8();
+	char *to = text;
+
+	*to = '\0';
+	if (part < 0)
+		return;
+	to += sprintf(to, "%s", utf8 ? "" : "[");
+	for (int i = 0; i < BAR_CELLS; i++) {
+		if (utf8)
+			to += sprintf(to, "%s", (i + 0.5) / BAR_CELLS <= part ? "█" : "░");
+		else
+			*to++ = (i + 0.5) / BAR_CELLS <= part ? '#' : '-';
+	}
+	sprintf(to, "%s %3d %%  ", utf8 ? "" : "]", (int)(part * 100));
+}
+
+static void draw(struct progress *progress)
+{
+	char bar[BAR_CELLS * 3 + 16], numbers[160];
+	int width = columns(stderr) - 1, bar_width;
+
+	put_bar(progress, bar);
+	put_numbers(progress, numbers, sizeof numbers);
+	bar_width = *bar ? BAR_CELLS + 7 + 2 * !is_utf8() : 0;
+	/* What does not fit would wrap, and then not be drawn over. */
+	if ((int)strlen(progress->step) + 4 + bar_width + (int)strlen(numbers) > width)
+		*bar = '\0', bar_width = 0;
+	fprintf(stderr, "\r\033[K  %.*s  %s%.*s", MAX(width - 4, 0), progress->step, bar,
+		MAX(width - 4 - bar_width - (int)strlen(progress->step), 0), numbers);
+	fflush(stderr);
+}
+
+static void put_line(const struct progress *progress)
+{
+	char numbers[160];
+
+	put_numbers(progress, numbers, sizeof numbers);
+	printf("  %s%s%s\n", progress->step, *numbers ? ": " : "", numbers);
+	fflush(stdout);
+}
+
+/* The line that a step leaves behind: what, how much, how long. */
+static void leave(struct progress *progress, bool finished)
+{
+	FILE *out = progress->terminal ? stderr : stdout;
+	char amount[UNITS_TEXT_MAX] = "", took[UNITS_TEXT_MAX];
+	double done = finished && progress->total > 0 ? progress->total : progress->done;
+
+	if (!*progress->step)
+		return;
+	elapsed_format(clock_monotonic_us() - progress->step_began_us, took);
+	if (done > 0)
+		put_amount(progress, done, amount);
+	if (progress->terminal)
+		fprintf(out, "\r\033[K  %s%s%s %s: ", style(out, finished ? GREEN : RED),
+			finished ? tick() : cross(), style(out, PLAIN), progress->step);
+	else if (!progress->quiet)
+		fprintf(out, "  %s: ", progress->step);
+	if (progress->terminal || !progress->quiet)
+		fprintf(out, "%s%s%s%s%s\n", amount, *amount && !is_bytes(progress) ? " " : "",
+			*amount && !is_bytes(progress) ? progress->unit : "", *amount ? ", " : "",
+			finished ? took : "broken off");
+	fflush(out);
+	progress->step[0] = '\0';
+}
+
+static void show(struct progress *progress)
+{
+	int64_t now = clock_monotonic_us();
+
+	if (now - progress->drawn_us < (progress->terminal ? REDRAW_US : LINE_US))
+		return;
+	progress->drawn_us = now;
+	if (progress->terminal)
+		draw(progress);
+	else if (!progress->quiet)
+		put_line(progress);
+}
+
+void progress_step(struct progress *progress, const char *step)
+{
+	if (!strcmp(progress->step, step))
+		return;
+	leave(progress, true);
+	snprintf(progress->step, sizeof progress->step, "%s", step);
+	progress->unit[0] = '\0';
+	progress->done = progress->total = 0;
+	progress->step_began_us = clock_monotonic_us();
+	/* On a terminal at once; in a log a short step gets only the line that it leaves. */
+	progress->drawn_us = progress->terminal ? 0 : progress->step_began_us;
+	show(progress);
+}
+
+void progress_update(json_t *object, void *arg)
+{
+	struct progress *progress = arg;
+
+	progress_step(progress, json_text(object, "step"));
+	snprintf(progress->unit, sizeof progress->unit, "%s", json_text(object, "unit"));
+	progress->done = json_real_at(object, "done");
+	progress->total = json_real_at(object, "total");
+	show(progress);
+}
+
+void progress_done(struct progress *progress, bool finished)
+{
+	leave(progress, finished);
+}
