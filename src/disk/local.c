@@ -41,8 +41,7 @@ static struct local_file *file_of(struct disk_file *file)
 	return (struct local_file *)file;
 }
 
-/* --- Names --------------------------------------------------------------------------------------
- */
+/* --- Names -------------------------------------------------------------------------------- */
 
 /* At most one folder deep, nothing hidden, nothing that leads out. */
 static bool name_ok(const char *name)
@@ -181,8 +180,7 @@ static int local_list(struct disk *disk, const char *folder, int (*fn)(const cha
 	return r;
 }
 
-/* --- Files --------------------------------------------------------------------------------------
- */
+/* --- Files -------------------------------------------------------------------------------- */
 
 static ssize_t local_read(struct disk_file *file, void *buf, size_t size, uint64_t offset)
 {
@@ -404,8 +402,7 @@ static int local_open(struct disk *disk, const char *name, int flags, struct dis
 	return 0;
 }
 
-/* --- The directory ------------------------------------------------------------------------------
- */
+/* --- The directory ------------------------------------------------------------------------ */
 
 static int local_space(struct disk *disk, struct disk_space *ret)
 {

@@ -16,8 +16,7 @@
 
 #define SECTOR 512
 
-/* --- Random -------------------------------------------------------------------------------------
- */
+/* --- Random ------------------------------------------------------------------------------- */
 
 /* splitmix64: small, and any seed is as good as any other. */
 static uint64_t random_next(uint64_t *state)
@@ -48,8 +47,7 @@ static bool dice_keep(struct dice *dice)
 	return (random_next(&dice->state) & 255) < dice->keep_of_256;
 }
 
-/* --- Content ------------------------------------------------------------------------------------
- */
+/* --- Content ------------------------------------------------------------------------------ */
 
 struct image {
 	uint8_t *data;
@@ -136,8 +134,7 @@ static struct node *node_new(void)
 	return node_ref(xcalloc(1, sizeof(struct node)));
 }
 
-/* --- Names --------------------------------------------------------------------------------------
- */
+/* --- Names -------------------------------------------------------------------------------- */
 
 struct name {
 	char *text;
@@ -313,8 +310,7 @@ static void change_names(struct memory *memory, enum name_change_kind kind, cons
 	name_change_apply(memory, &change, &memory->names);
 }
 
-/* --- Faults -------------------------------------------------------------------------------------
- */
+/* --- Faults ------------------------------------------------------------------------------- */
 
 enum verdict {
 	DO_IT,
@@ -360,8 +356,7 @@ static struct dice *roll(struct memory *memory)
 	return &memory->dice;
 }
 
-/* --- Files --------------------------------------------------------------------------------------
- */
+/* --- Files -------------------------------------------------------------------------------- */
 
 static ssize_t memory_read(struct disk_file *file, void *buf, size_t size, uint64_t offset)
 {
@@ -620,8 +615,7 @@ static const struct disk_file_ops file_ops = {
 	.close = memory_file_close,
 };
 
-/* --- The tree -----------------------------------------------------------------------------------
- */
+/* --- The tree ----------------------------------------------------------------------------- */
 
 static int open_node(struct memory *memory, const char *name, int flags, enum verdict verdict,
 		     struct node **ret)
@@ -820,8 +814,7 @@ struct disk *disk_memory_new(uint64_t seed)
 	return &memory->disk;
 }
 
-/* --- What tests do to it ------------------------------------------------------------------------
- */
+/* --- What tests do to it ------------------------------------------------------------------ */
 
 void disk_memory_limit(struct disk *disk, uint64_t bytes)
 {

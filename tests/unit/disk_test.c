@@ -8,8 +8,7 @@
 #include <errno.h>
 #include <sys/wait.h>
 
-/* --- Both disks ---------------------------------------------------------------------------------
- */
+/* --- Both disks --------------------------------------------------------------------------- */
 
 static struct disk *disk;
 static char directory[64];
@@ -159,8 +158,7 @@ static void contract_of_every_disk(void)
 	RUN(there_is_space_and_it_shrinks);
 }
 
-/* --- The directory ------------------------------------------------------------------------------
- */
+/* --- The directory ------------------------------------------------------------------------ */
 
 static void a_second_one_on_the_same_place_is_told_who_has_it(void)
 {
@@ -198,8 +196,7 @@ static void remove_tree(const char *path)
 	waitpid(pid, NULL, 0);
 }
 
-/* --- Memory -------------------------------------------------------------------------------------
- */
+/* --- Memory ------------------------------------------------------------------------------- */
 
 enum { SEEDS = 200 };
 

@@ -1,0 +1,33 @@
+/*
+ * Files: the open segment files of those who read, a limited number, least recently used out first.
+ */
+#pragma once
+
+#include "disk/disk.h"
+
+#include <pthread.h>
+
+#define FILES_MAX 64
+
+struct files {
+	struct disk *disk;    /* borrowed */
+	pthread_mutex_t lock; /* guards the rest; nothing is called with it held but the disk */
+	uint64_t tick;
+	struct files_slot {
+		struct disk_file *file; /* NULL: free */
+		uint64_t lsn;
+		uint64_t used;  /* tick of the last use */
+		unsigned users; /* not closed while there are any */
+		bool forgotten; /* close with the last user */
+	} slots[FILES_MAX];
+};
+
+void files_init(struct files *files, struct disk *disk);
+void files_done(struct files *files);
+
+/* The segment's file, for reading, until files_put().  -ENOENT, or the disk's -errno. */
+int files_get(struct files *files, uint64_t lsn, struct files_slot **ret);
+void files_put(struct files *files, struct files_slot *slot);
+
+/* The segment is no more; who has the file may read on. */
+void files_forget(struct files *files, uint64_t lsn);

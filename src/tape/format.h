@@ -1,0 +1,74 @@
+/*
+ * Format: the tape's bytes on disk.  docs/format.md has the meaning.
+ */
+#pragma once
+
+#include "base/le.h"
+
+#include <assert.h>
+
+#define TAPE_ALIGN 8
+
+/* Types of the tape's own records. */
+enum {
+	TAPE_TYPE_OWN = 0x8000,     /* this and up */
+	TAPE_TYPE_SEGMENT = 0x8000, /* the first of each segment; meta: struct tape_segment_meta */
+	TAPE_TYPE_OPEN = 0x8001,    /* the first that an opening appends: carries its epoch */
+	TAPE_TYPE_CLOSE = 0x8002,   /* the last before a clean close: all before it is durable */
+};
+
+/* Feature words: an unknown bit of `incompat` keeps the tape from being opened. */
+#define TAPE_COMPAT_KNOWN 0
+#define TAPE_INCOMPAT_KNOWN 0
+
+/* Followed by: meta, zeros to a multiple of 4, table of le32 crc32c per block of data, data, zeros
+ * to 8. */
+struct tape_record_header {
+	le32 crc;   /*  0: crc32c over all up to the data except this field, continuing the volume's
+		       seed */
+	le16 type;  /*  4 */
+	le16 flags; /*  6: 0 */
+	le64 lsn;   /*  8 */
+	le64 time_us;   /* 16 */
+	le64 durable;   /* 24: every record before this position was durable when this one was
+			   appended */
+	le32 meta_size; /* 32 */
+	le32 data_size; /* 36 */
+	le32 epoch;     /* 40: number of the opening that appended it, from 1 */
+	le32 reserved;  /* 44: 0 */
+};
+static_assert(sizeof(struct tape_record_header) == 48, "bytes on disk");
+
+struct tape_segment_meta {
+	uint8_t uuid[16];   /*  0 */
+	le64 segment_bytes; /* 16 */
+	le64 prev_end; /* 24: after the last record of the segment before; own LSN in the first */
+	le32 compat;   /* 32 */
+	le32 incompat; /* 36 */
+	le64 reserved; /* 40: 0 */
+};
+static_assert(sizeof(struct tape_segment_meta) == 48, "bytes on disk");
+
+/* The start of an index file.  Then chunks. */
+struct tape_index_header {
+	uint8_t magic[8];   /*   0: "UNSPLIDX" */
+	le32 crc;           /*   8: over what follows, continuing the volume's seed */
+	le32 incompat;      /*  12 */
+	le64 lsn;           /*  16: of the segment */
+	le64 end;           /*  24: after its last record, the tape's own included */
+	le64 records;       /*  32: without the tape's own */
+	le64 data_bytes;    /*  40 */
+	le64 first_time_us; /*  48 */
+	le64 last_time_us;  /*  56 */
+	le64 bytes;         /*  64: of all chunks, their headers included */
+	le32 last_epoch;    /*  72 */
+	le32 reserved;      /*  76: 0 */
+};
+static_assert(sizeof(struct tape_index_header) == 80, "bytes on disk");
+
+/* Then `size` bytes of entries: struct tape_record_header, meta, zeros to a multiple of 8. */
+struct tape_index_chunk {
+	le32 crc;  /* 0: over what follows, continuing the volume's seed */
+	le32 size; /* 4 */
+};
+static_assert(sizeof(struct tape_index_chunk) == 8, "bytes on disk");

@@ -1,0 +1,116 @@
+/*
+ * Internal: struct tape, and what the files of this folder ask of each other.
+ *
+ *	tape.c      append, ring, flush, sync; the thread
+ *	segments.c  the list of segments: make, begin, seal, drop, find
+ *	recover.c   what tape_open() does with what it finds
+ *	read.c      read, scan, find by time
+ *	verify.c    tape_verify(), which shares only formats with the rest
+ *
+ * One lock, `lock`, guards everything that changes.  It is never held during I/O: who does I/O sets
+ *a flag (flushing, preparing, sealing), drops the lock, and takes it again.  files.lock is a leaf.
+ */
+#pragma once
+
+#include "tape/files.h"
+#include "tape/index.h"
+#include "tape/names.h"
+#include "tape/tape.h"
+
+#include <pthread.h>
+
+enum segment_state {
+	SEGMENT_ACTIVE, /* records go here */
+	SEGMENT_FULL,   /* the next one has begun; perhaps not durable yet, never dropped */
+	SEGMENT_SEALED, /* durable, and (but for a failure) its index file written */
+};
+
+struct segment {
+	struct summary summary;
+	enum segment_state state;
+	struct index *index;    /* NULL: in the file */
+	struct disk_file *file; /* for writing, of an active or full one */
+};
+
+enum spare_state { SPARE_NONE, SPARE_BUSY, SPARE_READY };
+
+struct tape {
+	/* Fixed. */
+	struct disk *disk;
+	struct tape_options options;
+	uint32_t seed;
+	uint32_t epoch; /* of this opening */
+	uint64_t record_size_max;
+
+	pthread_mutex_t lock;   /* guards all that follows */
+	pthread_cond_t changed; /* a flush, a preparation or a sealing has ended */
+	int broken;
+
+	struct segment **segments; /* by LSN */
+	size_t segment_count, segment_room;
+	struct segment *active; /* NULL: the next record begins a segment */
+	uint64_t next_lsn;      /* the segment after the active one */
+	struct disk_file *next; /* prepared for it, or NULL */
+	enum spare_state spares[TAPE_SPARES];
+	bool flushing, preparing, sealing;
+
+	uint64_t end;     /* after the last record */
+	uint64_t durable; /* <= end */
+	uint64_t barrier; /* a flush from before this goes no further: see begin_epoch() */
+	bool started;     /* this opening's epoch is on the tape */
+	int64_t last_time_us;
+
+	/*
+	 * The byte at `lsn` is in ring[lsn % ring_bytes], for lsn in [ring_from, end).  What lies
+	 * from durable's block on has not been written and is not overwritten.
+	 */
+	uint8_t *ring;
+	uint64_t ring_from;
+	uint8_t *bounce; /* of the one who is flushing */
+
+	struct tape_stats stats;
+	struct files files;
+
+	pthread_t thread;
+	pthread_cond_t work; /* for the thread; its clock is the monotonic one */
+	bool threaded, stop, prepare_wanted;
+};
+
+static inline uint64_t tape_ring_at(const struct tape *tape, uint64_t lsn)
+{
+	return lsn & (tape->options.ring_bytes - 1);
+}
+
+/* --- segments.c: all with the lock held --------------------------------------------------- */
+
+/* The segment that `lsn` lies in, or NULL. */
+struct segment *segments_find(struct tape *tape, uint64_t lsn);
+/* The first one whose bytes do not all lie before `lsn`, or NULL. */
+struct segment *segments_at_or_after(struct tape *tape, uint64_t lsn);
+/* The caller's; behind all others. */
+void segments_add(struct tape *tape, struct segment *segment);
+struct segment *segment_new(uint64_t lsn);
+void segment_free(struct segment *segment);
+/* Account for a record. */
+void segment_count_record(struct segment *segment, const struct record *record, uint64_t end);
+
+/*
+ * Have `next` ready, or know why not.  Drops the lock meanwhile; if another is at it, just waits
+ * for that.  Returns 0 (look again), or -errno.
+ */
+int segments_prepare(struct tape *tape);
+/* Write the indexes of the full segments that are durable.  Drops the lock meanwhile. */
+void segments_seal(struct tape *tape);
+/* There is one to seal. */
+bool segments_unsealed(struct tape *tape);
+
+/* --- recover.c ---------------------------------------------------------------------------- */
+
+int tape_recover(struct tape *tape, struct problem *why);
+
+/* --- tape.c ------------------------------------------------------------------------------- */
+
+/*
+ * Put this opening's epoch on the tape, durably.  Lock not held.
+ */
+int tape_start(struct tape *tape);

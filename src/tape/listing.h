@@ -1,0 +1,21 @@
+/*
+ * Listing: what there is in the tape's folder, by kind.
+ */
+#pragma once
+
+#include "disk/disk.h"
+
+struct listing {
+	uint64_t *segments, *indexes; /* LSNs, ascending */
+	size_t segment_count, segment_room;
+	size_t index_count, index_room;
+	unsigned spares; /* bit i: spare-i.seg */
+	bool new_file;   /* a segment in the making */
+};
+
+int listing_read(struct listing *listing, struct disk *disk);
+void listing_done(struct listing *listing);
+static inline void listing_cleanup(struct listing *listing)
+{
+	listing_done(listing);
+}

@@ -1,0 +1,27 @@
+/* Names of the tape's files. */
+#pragma once
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define TAPE_FOLDER "tape"
+#define TAPE_NAME_MAX 64
+#define TAPE_SPARES 2
+#define TAPE_NEW_NAME TAPE_FOLDER "/new.tmp"
+
+static inline const char *segment_name(char name[TAPE_NAME_MAX], uint64_t lsn)
+{
+	snprintf(name, TAPE_NAME_MAX, TAPE_FOLDER "/%016" PRIx64 ".seg", lsn);
+	return name;
+}
+static inline const char *index_name(char name[TAPE_NAME_MAX], uint64_t lsn)
+{
+	snprintf(name, TAPE_NAME_MAX, TAPE_FOLDER "/%016" PRIx64 ".idx", lsn);
+	return name;
+}
+static inline const char *spare_name(char name[TAPE_NAME_MAX], unsigned i)
+{
+	snprintf(name, TAPE_NAME_MAX, TAPE_FOLDER "/spare-%u.seg", i);
+	return name;
+}

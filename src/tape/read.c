@@ -1,0 +1,361 @@
+/*
+ * The tape's reading side: data by LSN, headers in order, positions by time.
+ */
+#include "tape/internal.h"
+#include "tape/walk.h"
+#include "base/alloc.h"
+
+#include <errno.h>
+
+/* --- One record's data -------------------------------------------------------------------- */
+
+/* What a read that does not know the sizes yet allows for header, meta and table. */
+#define HEAD_GUESS 1024
+/* Up to here, head and data are asked for in one go. */
+#define AT_ONCE_MAX (256 * 1024)
+
+struct source {
+	struct tape *tape;
+	uint64_t lsn;
+	uint64_t size_max;       /* to the segment's end */
+	struct files_slot *file; /* NULL: the ring, with the lock held */
+};
+
+static int source_read(struct source *source, uint64_t offset, void *buf, size_t size)
+{
+	struct tape *tape = source->tape;
+	uint64_t lsn = source->lsn + offset;
+	ssize_t n;
+
+	if (!source->file) {
+		uint64_t at = tape_ring_at(tape, lsn);
+		size_t first = MIN((uint64_t)size, tape->options.ring_bytes - at);
+
+		memcpy(buf, tape->ring + at, first);
+		memcpy((uint8_t *)buf + first, tape->ring, size - first);
+		return 0;
+	}
+	n = disk_file_read(source->file->file, buf, size, lsn % tape->options.segment_bytes);
+	if (n < 0)
+		return n;
+	memset((uint8_t *)buf + n, 0, size - n);
+	return 0;
+}
+
+struct wanted {
+	uint32_t skip;
+	size_t size;
+	struct record record;
+	uint8_t *bytes; /* the record from its start, as far as read */
+	size_t head_size;
+	uint32_t first, count; /* blocks */
+};
+
+static int bad_record(const struct source *source, struct problem *why)
+{
+	uint64_t bytes = source->tape->options.segment_bytes;
+	char name[TAPE_NAME_MAX];
+
+	return problem(why, -EBADMSG,
+		       "%s: the record at offset %" PRIu64 " (LSN %" PRIu64 ") is damaged",
+		       segment_name(name, ALIGN_DOWN(source->lsn, bytes)), source->lsn % bytes,
+		       source->lsn);
+}
+
+/* Grow `bytes` from `have` to `size`, reading what is missing. */
+static int read_more(struct source *source, struct wanted *wanted, size_t have, size_t size)
+{
+	wanted->bytes = xreallocarray(wanted->bytes, size, 1);
+	return have < size ? source_read(source, have, wanted->bytes + have, size - have) : 0;
+}
+
+/*
+ * The head and, when it is not much, the data too.  On return `*ret_have` bytes are there.
+ */
+static int read_head(struct source *source, struct wanted *wanted, size_t *ret_have)
+{
+	uint64_t guess = HEAD_GUESS;
+	int r;
+
+	if (wanted->skip + wanted->size <= AT_ONCE_MAX)
+		guess += wanted->skip + wanted->size + TAPE_CHECK_BLOCK;
+	guess = MIN(guess, source->size_max);
+	r = read_more(source, wanted, 0, guess);
+	if (r < 0)
+		return r;
+	record_decode((const void *)wanted->bytes, &wanted->record);
+	if (!record_plausible(&wanted->record, source->lsn, source->size_max))
+		return -EBADMSG;
+	wanted->head_size = record_head_size(wanted->record.meta_size, wanted->record.data_size);
+	*ret_have = MAX(guess, (uint64_t)wanted->head_size);
+	return read_more(source, wanted, guess, *ret_have);
+}
+
+/* The blocks that [skip, skip + size) touches, whole; at least to the end of the last one. */
+static int read_blocks(struct source *source, struct wanted *wanted, size_t have)
+{
+	uint32_t last = (wanted->skip + wanted->size - 1) / TAPE_CHECK_BLOCK;
+	size_t end, from;
+
+	wanted->first = wanted->skip / TAPE_CHECK_BLOCK;
+	wanted->count = last - wanted->first + 1;
+	end = wanted->head_size +
+	      MIN((last + 1) * TAPE_CHECK_BLOCK, (uint64_t)wanted->record.data_size);
+	if (end <= have)
+		return 0;
+	/* What lies between the head and the first block is not read. */
+	from = MAX(have, wanted->head_size + (size_t)wanted->first * TAPE_CHECK_BLOCK);
+	return read_more(source, wanted, from, end);
+}
+
+static int fetch(struct source *source, struct wanted *wanted)
+{
+	size_t have;
+	int r;
+
+	r = read_head(source, wanted, &have);
+	if (r < 0)
+		return r;
+	/* Believed when its checksum agrees; until then it is only plausible, but that bounds it.
+	 */
+	if ((uint64_t)wanted->skip + wanted->size > wanted->record.data_size)
+		return record_head_ok(wanted->bytes, &wanted->record, source->tape->seed)
+			       ? -EINVAL
+			       : -EBADMSG;
+	return wanted->size ? read_blocks(source, wanted, have) : 0;
+}
+
+static bool wanted_ok(const struct wanted *wanted, uint32_t seed)
+{
+	const uint8_t *data = wanted->bytes + wanted->head_size;
+
+	if (record_is_own(&wanted->record) || !record_head_ok(wanted->bytes, &wanted->record, seed))
+		return false;
+	for (uint32_t i = wanted->first; i < wanted->first + wanted->count; i++)
+		if (!record_block_ok(wanted->bytes, &wanted->record, i,
+				     data + (size_t)i * TAPE_CHECK_BLOCK))
+			return false;
+	return true;
+}
+
+/* With the lock held; drops it unless the ring is the source. */
+static int open_source(struct source *source, struct problem *why)
+{
+	struct tape *tape = source->tape;
+	uint64_t bytes = tape->options.segment_bytes;
+	struct segment *segment = segments_find(tape, source->lsn);
+	bool in_ring = tape->ring && source->lsn >= tape->ring_from;
+	uint64_t end = tape->end;
+	int r;
+
+	if (segment && in_ring && source->lsn < segment->summary.end) {
+		source->size_max = segment->summary.end - source->lsn;
+		return 0;
+	}
+	pthread_mutex_unlock(&tape->lock);
+	if (source->lsn >= end)
+		return problem(why, -EINVAL,
+			       "LSN %" PRIu64 " is not on the tape, which ends at %" PRIu64,
+			       source->lsn, end);
+	if (!segment)
+		return problem(why, -ENOENT, "the record at LSN %" PRIu64 " has been dropped",
+			       source->lsn);
+	r = files_get(&tape->files, ALIGN_DOWN(source->lsn, bytes), &source->file);
+	if (r < 0)
+		return problem_errno(why, r, "cannot open the segment of LSN %" PRIu64,
+				     source->lsn);
+	source->size_max = bytes - source->lsn % bytes;
+	return 0;
+}
+
+static void close_source(struct source *source)
+{
+	if (source->file)
+		files_put(&source->tape->files, source->file);
+	else
+		pthread_mutex_unlock(&source->tape->lock);
+}
+
+int tape_read(struct tape *tape, uint64_t lsn, uint32_t skip, void *buf, size_t size,
+	      struct problem *why)
+{
+	struct source source = {.tape = tape, .lsn = lsn};
+	struct wanted wanted = {.skip = skip, .size = size};
+	int r;
+
+	pthread_mutex_lock(&tape->lock);
+	r = open_source(&source, why);
+	if (r < 0)
+		return r;
+	if (source.size_max < sizeof(struct tape_record_header) || size > TAPE_DATA_MAX)
+		r = -EINVAL;
+	else
+		r = fetch(&source, &wanted);
+	close_source(&source);
+	if (r == 0 && !wanted_ok(&wanted, tape->seed))
+		r = -EBADMSG;
+	if (r == 0)
+		memcpy(buf, wanted.bytes + wanted.head_size + skip, size);
+	free(wanted.bytes);
+	if (r == -EBADMSG)
+		return bad_record(&source, why);
+	return r < 0 ? problem_errno(why, r, "cannot read the record at LSN %" PRIu64, lsn) : 0;
+}
+
+/* --- Headers in order --------------------------------------------------------------------- */
+
+/* What a scan needs of a segment, without the lock. */
+struct stop {
+	struct summary summary;
+	struct index *index; /* a reference, or NULL: in the file */
+};
+
+static bool next_stop(struct tape *tape, uint64_t at, struct stop *ret)
+{
+	struct segment *segment;
+
+	pthread_mutex_lock(&tape->lock);
+	segment = segments_at_or_after(tape, at);
+	if (segment) {
+		ret->summary = segment->summary;
+		ret->index = segment->index ? index_ref(segment->index) : NULL;
+	}
+	pthread_mutex_unlock(&tape->lock);
+	return segment != NULL;
+}
+
+struct range {
+	uint64_t from, to;
+	record_fn fn;
+	void *arg;
+};
+
+/* 0 at the end of the range, what `fn` returned, or -EBADMSG in *ret_r (with 0). */
+static int walk_range(struct walk *walk, const struct range *range, int *ret_r)
+{
+	struct tape_record record;
+	struct walk_record found;
+	int r;
+
+	while (walk->at < range->to) {
+		r = walk_next(walk, &found);
+		if (r <= 0) {
+			*ret_r = r < 0 ? r : -EBADMSG;
+			return 0;
+		}
+		if (found.record.lsn < range->from || record_is_own(&found.record))
+			continue;
+		record_show(&found.record, &record);
+		record.meta = found.bytes + sizeof(struct tape_record_header);
+		r = range->fn(&record, range->arg);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* The long way, when the index file is missing or damaged. */
+static int walk_segment(struct tape *tape, const struct summary *summary, const struct range *range,
+			struct problem *why)
+{
+	CLEANUP(walk) struct walk walk = {0};
+	struct files_slot *file;
+	int r, r_walk = 0;
+
+	r = files_get(&tape->files, summary->lsn, &file);
+	if (r < 0)
+		return problem_errno(why, r, "cannot open the segment at LSN %" PRIu64,
+				     summary->lsn);
+	walk_init(&walk, file->file, summary->lsn, tape->options.segment_bytes, tape->seed);
+	walk.skip_data = true;
+	r = walk_range(&walk, range, &r_walk);
+	files_put(&tape->files, file);
+	if (r_walk == -EBADMSG)
+		return bad_record(&(struct source){.tape = tape, .lsn = walk.at}, why);
+	if (r_walk < 0)
+		return problem_errno(why, r_walk, "cannot read the segment at LSN %" PRIu64,
+				     summary->lsn);
+	return r;
+}
+
+static int scan_stop(struct tape *tape, struct stop *stop, uint64_t from, uint64_t to, record_fn fn,
+		     void *arg, struct problem *why)
+{
+	int r, r_fn;
+
+	if (stop->index)
+		return index_walk(stop->index, from, to, fn, arg);
+	r = index_walk_file(tape->disk, &stop->summary, tape->seed, &from, to, fn, arg, &r_fn);
+	if (r_fn || r == 0)
+		return r_fn;
+	return walk_segment(tape, &stop->summary,
+			    &(struct range){from, MIN(to, stop->summary.end), fn, arg}, why);
+}
+
+int tape_scan(struct tape *tape, uint64_t from, uint64_t to,
+	      int (*fn)(const struct tape_record *record, void *arg), void *arg,
+	      struct problem *why)
+{
+	uint64_t bytes = tape->options.segment_bytes;
+	struct stop stop;
+	int r = 0;
+
+	to = MIN(to, tape_end(tape));
+	while (r == 0 && from < to && next_stop(tape, from, &stop)) {
+		if (stop.summary.lsn < to)
+			r = scan_stop(tape, &stop, from, to, fn, arg, why);
+		index_unref(stop.index);
+		from = stop.summary.lsn + bytes;
+	}
+	return r;
+}
+
+/* --- Positions by time -------------------------------------------------------------------- */
+
+struct find {
+	int64_t time_us;
+	uint64_t lsn;
+};
+
+static int is_later(const struct tape_record *record, void *arg)
+{
+	struct find *find = arg;
+
+	if (record->time_us <= find->time_us)
+		return 0;
+	find->lsn = record->lsn;
+	return 1;
+}
+
+/* The first segment with a later record: its summary says so. */
+static bool find_segment(struct tape *tape, int64_t time_us, uint64_t *ret_lsn)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&tape->lock);
+	for (size_t i = 0; i < tape->segment_count && !found; i++) {
+		const struct summary *summary = &tape->segments[i]->summary;
+
+		found = summary->records && summary->last_time_us > time_us;
+		*ret_lsn = summary->lsn;
+	}
+	pthread_mutex_unlock(&tape->lock);
+	return found;
+}
+
+int tape_find_time(struct tape *tape, int64_t time_us, uint64_t *ret, struct problem *why)
+{
+	struct find find = {.time_us = time_us};
+	uint64_t end = tape_end(tape), lsn;
+	int r;
+
+	if (!find_segment(tape, time_us, &lsn)) {
+		*ret = end;
+		return 0;
+	}
+	r = tape_scan(tape, lsn, UINT64_MAX, is_later, &find, why);
+	if (r < 0)
+		return r;
+	*ret = r > 0 ? find.lsn : end;
+	return 0;
+}

@@ -1,0 +1,589 @@
+/*
+ * Recovery: from the files that are there to a tape that goes on.
+ *
+ * Segments are visited in order.  One with a good index file is sealed.  One without is walked; it
+ * is sealed too when the next segment's first record continues it.  The first one that is not is
+ * the tail: the tape ends where its records end, unless a whole record further on, of the same or a
+ * later opening, proves that there was more: its `durable` says what was acknowledged when it was
+ * appended.
+ */
+#include "tape/internal.h"
+#include "tape/listing.h"
+#include "tape/walk.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include <errno.h>
+
+struct recovery {
+	struct tape *tape;
+	struct listing listing;
+	struct problem *why;
+
+	struct segment *tail; /* the last one added; NULL: none yet */
+	uint64_t end;         /* of what was found so far */
+	uint32_t epoch;       /* of its last record */
+	int64_t time_us;
+	uint64_t proven;    /* what is known to have been durable, from any record seen */
+	uint64_t proof_lsn; /* which record says so */
+	uint32_t epoch_max; /* seen in any whole record, lost ones included */
+	size_t rest;        /* listing.segments from here on are not part of the tape */
+	bool more_in_tail;  /* there are whole records behind the end, in its segment */
+	bool rest_is_empty; /* the first of the rest does not begin like a segment */
+	uint64_t cut; /* LSN of a segment whose file is not as long as it was; or UINT64_MAX */
+};
+
+static int open_segment(struct recovery *rec, uint64_t lsn, int flags, struct disk_file **ret)
+{
+	char name[TAPE_NAME_MAX];
+	int r = disk_open(rec->tape->disk, segment_name(name, lsn), flags, ret);
+
+	return r < 0 ? problem_errno(rec->why, r, "cannot open %s", name) : 0;
+}
+
+static int read_failed(struct recovery *rec, int r, uint64_t lsn)
+{
+	char name[TAPE_NAME_MAX];
+
+	return problem_errno(rec->why, r, "cannot read %s", segment_name(name, lsn));
+}
+
+/* --- Proof -------------------------------------------------------------------------------- */
+
+static void note_proof(struct recovery *rec, const struct walk_record *found)
+{
+	uint64_t durable = found->record.durable;
+
+	/* The segment before is on the disk, whole, before the first byte of the next is. */
+	if (found->record.type == TAPE_TYPE_SEGMENT &&
+	    found->record.meta_size == sizeof(struct tape_segment_meta)) {
+		const struct tape_segment_meta *meta =
+			(const void *)(found->bytes + sizeof(struct tape_record_header));
+
+		durable = MAX(durable, from_le64(meta->prev_end));
+	}
+	rec->epoch_max = MAX(rec->epoch_max, found->record.epoch);
+	if (durable > rec->proven) {
+		rec->proven = durable;
+		rec->proof_lsn = found->record.lsn;
+	}
+}
+
+/* A segment gets its name when it has its whole length. */
+static int check_size(struct recovery *rec, struct disk_file *file, uint64_t lsn)
+{
+	uint64_t size;
+	int r = disk_file_size(file, &size);
+
+	if (r < 0)
+		return read_failed(rec, r, lsn);
+	if (size < rec->tape->options.segment_bytes)
+		rec->cut = MIN(rec->cut, lsn);
+	return 0;
+}
+
+/* Everything whole in the segment from `at` on, wherever it stands. */
+static int search_proof(struct recovery *rec, uint64_t lsn, uint64_t at, bool *ret_found)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	CLEANUP(walk) struct walk walk = {0};
+	struct walk_record found;
+	int r;
+
+	r = open_segment(rec, lsn, DISK_READ_ONLY, &file);
+	if (r == 0)
+		r = check_size(rec, file, lsn);
+	if (r < 0)
+		return r;
+	walk_init(&walk, file, lsn, rec->tape->options.segment_bytes, rec->tape->seed);
+	walk.at = at;
+	walk.epoch = rec->epoch;
+	while ((r = walk_search(&walk, &found)) > 0) {
+		note_proof(rec, &found);
+		*ret_found = true;
+	}
+	return r < 0 ? read_failed(rec, r, lsn) : 0;
+}
+
+/* --- One segment -------------------------------------------------------------------------- */
+
+struct scan {
+	struct segment *segment;
+	bool bad_data; /* in some record */
+};
+
+/* Walk the segment, building its index, up to a record at `trust` or later whose data is damaged.
+ */
+static int scan_segment(struct recovery *rec, uint64_t lsn, uint64_t trust, struct scan *ret)
+{
+
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	CLEANUP(walk) struct walk walk = {0};
+	struct walk_record found;
+	int r;
+
+	*ret = (struct scan){.segment = segment_new(lsn)};
+	ret->segment->index = index_new();
+	r = open_segment(rec, lsn, DISK_READ_ONLY, &file);
+	if (r == 0)
+		r = check_size(rec, file, lsn);
+	if (r < 0)
+		goto fail;
+	walk_init(&walk, file, lsn, rec->tape->options.segment_bytes, rec->tape->seed);
+	walk.epoch = rec->epoch;
+	while ((r = walk_next(&walk, &found)) > 0) {
+		ret->bad_data |= !found.data_ok;
+		if (!found.data_ok && found.record.lsn >= trust)
+			break;
+		note_proof(rec, &found);
+		segment_count_record(ret->segment, &found.record, walk.at);
+		if (!record_is_own(&found.record))
+			index_add(ret->segment->index, (const void *)found.bytes,
+				  found.bytes + sizeof(struct tape_record_header));
+	}
+
+	if (r >= 0)
+		return 0;
+	r = read_failed(rec, r, lsn);
+fail:
+	segment_free(ret->segment);
+	return r;
+}
+
+/* What the first record says: 1 and *ret when it is one of this tape's, 0 when not, or -errno. */
+static int peek(struct recovery *rec, uint64_t lsn, struct walk_start *ret)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	char name[TAPE_NAME_MAX];
+	int r;
+
+	segment_name(name, lsn);
+	r = open_segment(rec, lsn, DISK_READ_ONLY, &file);
+	if (r < 0)
+		return r;
+	r = walk_peek(file, lsn, rec->tape->options.segment_bytes, rec->tape->seed, ret);
+	if (r == -EPROTONOSUPPORT)
+		return problem(rec->why, r, "%s is of a newer format than this program knows",
+			       name);
+	if (r == -EXDEV)
+		return problem(rec->why, -EBADMSG, "%s belongs to another volume", name);
+	if (r == -EINVAL)
+		return problem(
+			rec->why, r, "%s was made with segments of %" PRIu64 " bytes, not %" PRIu64,
+			name, from_le64(ret->meta.segment_bytes), rec->tape->options.segment_bytes);
+	return r < 0 ? read_failed(rec, r, lsn) : r;
+}
+
+/* The tape goes on in segment `lsn`, right after what was found so far or after a gap. */
+static bool continues(struct recovery *rec, uint64_t lsn, const struct walk_start *start)
+{
+	uint64_t bytes = rec->tape->options.segment_bytes;
+
+	if (start->record.epoch < rec->epoch)
+		return false;
+	return !rec->tail || rec->tail->summary.lsn + bytes != lsn ||
+	       from_le64(start->meta.prev_end) == rec->end;
+}
+
+static void add_tail(struct recovery *rec, struct segment *segment, enum segment_state state)
+{
+	segment->state = state;
+	segments_add(rec->tape, segment);
+	rec->tail = segment;
+	rec->end = segment->summary.end;
+	rec->epoch = MAX(rec->epoch, segment->summary.last_epoch);
+	rec->epoch_max = MAX(rec->epoch_max, rec->epoch);
+	if (segment->summary.records)
+		rec->time_us = segment->summary.last_time_us;
+}
+
+static bool add_by_index(struct recovery *rec, uint64_t lsn)
+{
+	struct tape *tape = rec->tape;
+	struct summary summary;
+	struct segment *segment;
+
+	if (index_read_summary(tape->disk, lsn, tape->options.segment_bytes, tape->seed, &summary) <
+	    0)
+		return false;
+	segment = segment_new(lsn);
+	segment->summary = summary;
+	add_tail(rec, segment, SEGMENT_SEALED);
+	return true;
+}
+
+/*
+ * After the segment was walked: is it whole because a later one says so?  1: the next one continues
+ * it, or it stands before a gap, and then must have been sealed before what followed was dropped.
+ */
+static int is_continued(struct recovery *rec, size_t i, const struct segment *segment)
+{
+	struct recovery after = *rec;
+	struct walk_start start;
+	int r;
+
+	if (i + 1 == rec->listing.segment_count)
+		return 0;
+	after.tail = (struct segment *)segment;
+	after.end = segment->summary.end;
+	after.epoch = segment->summary.last_epoch;
+	r = peek(&after, rec->listing.segments[i + 1], &start);
+	return r > 0 ? continues(&after, rec->listing.segments[i + 1], &start) : r;
+}
+
+/* Returns 1 to go on to the next segment, 0 when the tail has been found, or -errno. */
+static int visit(struct recovery *rec, size_t i, struct scan *ret_tail)
+{
+	uint64_t lsn = rec->listing.segments[i];
+	struct tape *tape = rec->tape;
+	struct walk_start start;
+	int r;
+
+	if (add_by_index(rec, lsn))
+		return 1;
+	r = peek(rec, lsn, &start);
+	if (r < 0)
+		return r;
+	if (r == 0 || !continues(rec, lsn, &start))
+		return 0;
+	rec->rest = i + 1;
+	r = scan_segment(rec, lsn, UINT64_MAX, ret_tail);
+	if (r < 0)
+		return r;
+	r = is_continued(rec, i, ret_tail->segment);
+	if (r <= 0) {
+		if (r < 0)
+			segment_free(take(ret_tail->segment));
+		return r;
+	}
+	if (!tape->options.read_only && index_write(ret_tail->segment->index, tape->disk,
+						    &ret_tail->segment->summary, tape->seed) == 0)
+		index_unref(take(ret_tail->segment->index));
+	add_tail(rec, take(ret_tail->segment), SEGMENT_SEALED);
+	return 1;
+}
+
+/* --- The end ------------------------------------------------------------------------------ */
+
+/* Where the first record is that should be there and is not. */
+static uint64_t lost_at(const struct recovery *rec)
+{
+	bool in_next = rec->rest < rec->listing.segment_count && rec->rest_is_empty &&
+		       (!rec->tail || rec->tail->state == SEGMENT_SEALED || !rec->more_in_tail);
+
+	return in_next ? rec->listing.segments[rec->rest] : rec->end;
+}
+
+/* What is there proves that there was more. */
+static int lost_records(struct recovery *rec)
+{
+	uint64_t bytes = rec->tape->options.segment_bytes, at = lost_at(rec);
+	char name[TAPE_NAME_MAX], when[CLOCK_TEXT_MAX] = "the beginning";
+
+	if (rec->proven <= rec->end)
+		return 0;
+	if (rec->time_us)
+		clock_format(rec->time_us, when);
+	return problem(rec->why, -EBADMSG,
+		       "%s is damaged at offset %" PRIu64 " (LSN %" PRIu64
+		       "): the record at LSN %" PRIu64 " proves that all before LSN %" PRIu64
+		       " was durable; lost is what came after %s",
+		       segment_name(name, ALIGN_DOWN(at, bytes)), at % bytes, at, rec->proof_lsn,
+		       rec->proven, when);
+}
+
+static int lost_length(struct recovery *rec)
+{
+	char name[TAPE_NAME_MAX], when[CLOCK_TEXT_MAX] = "the beginning";
+
+	if (rec->cut == UINT64_MAX)
+		return 0;
+	if (rec->time_us)
+		clock_format(rec->time_us, when);
+	return problem(rec->why, -EBADMSG,
+		       "%s has been cut short after LSN %" PRIu64
+		       "; lost is what may have come after %s",
+		       segment_name(name, rec->cut), rec->end, when);
+}
+
+/* What lies behind the end must be nothing, or one segment prepared for what comes next. */
+static int lost_segment(struct recovery *rec)
+{
+	uint64_t bytes = rec->tape->options.segment_bytes;
+	uint64_t expected = rec->tail ? rec->tail->summary.lsn + bytes : 0;
+	char name[TAPE_NAME_MAX], there[TAPE_NAME_MAX];
+
+	if (rec->rest == rec->listing.segment_count || rec->listing.segments[rec->rest] == expected)
+		return 0;
+	return problem(
+		rec->why, -EBADMSG, "%s is missing: %s is there, which is made after it",
+		segment_name(name, rec->tail ? expected : rec->listing.segments[rec->rest] - bytes),
+		segment_name(there, rec->listing.segments[rec->rest]));
+}
+
+/*
+ * Where does the tape end?  Walked records with damaged data stay when they are proven to have been
+ * durable (reading them tells), and are a torn tail when not.
+ */
+static int find_end(struct recovery *rec, struct scan *tail)
+{
+	uint32_t epoch = rec->epoch;
+	uint64_t lsn = 0;
+	bool more;
+	size_t i;
+	int r = 0;
+
+	if (tail->segment) {
+		lsn = tail->segment->summary.lsn;
+		rec->epoch = MAX(rec->epoch, tail->segment->summary.last_epoch);
+		r = search_proof(rec, lsn, tail->segment->summary.end, &rec->more_in_tail);
+	}
+	for (i = rec->rest; r == 0 && i < rec->listing.segment_count; i++)
+		r = search_proof(rec, rec->listing.segments[i], rec->listing.segments[i], &more);
+	if (r < 0)
+		goto out;
+	if (tail->bad_data) {
+		rec->epoch = epoch;
+		segment_free(take(tail->segment));
+		r = scan_segment(rec, lsn, rec->proven, tail);
+		if (r < 0)
+			return r;
+	}
+
+	if (tail->segment)
+		add_tail(rec, take(tail->segment), SEGMENT_ACTIVE);
+out:
+	segment_free(tail->segment);
+	return r;
+}
+
+/* A tape that has lost its start begins where the first file does. */
+static int look_at_rest(struct recovery *rec)
+{
+	struct walk_start start;
+	int r;
+
+	if (rec->rest == rec->listing.segment_count)
+		return 0;
+	if (!rec->tail)
+		rec->end = rec->listing.segments[rec->rest];
+	r = peek(rec, rec->listing.segments[rec->rest], &start);
+	rec->rest_is_empty = r == 0;
+	return MIN(r, 0);
+}
+
+/* --- Going on ----------------------------------------------------------------------------- */
+
+static int remove_file(struct recovery *rec, const char *name)
+{
+	int r = disk_remove(rec->tape->disk, name);
+
+	return r < 0 && r != -ENOENT ? problem_errno(rec->why, r, "cannot remove %s", name) : 0;
+}
+
+static bool has_sealed(struct tape *tape, uint64_t lsn)
+{
+	struct segment *segment = segments_find(tape, lsn);
+
+	return segment && segment->state == SEGMENT_SEALED;
+}
+
+/*
+ * Indexes of segments that are gone, or that are to be written again: durably, or one might come
+ * back and speak for other records than those that will be there.
+ */
+static int sweep_indexes(struct recovery *rec)
+{
+	char name[TAPE_NAME_MAX];
+	bool removed = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < rec->listing.index_count; i++) {
+		if (has_sealed(rec->tape, rec->listing.indexes[i]))
+			continue;
+		r = remove_file(rec, index_name(name, rec->listing.indexes[i]));
+		removed = true;
+	}
+	if (r == 0 && removed)
+		r = disk_sync_names(rec->tape->disk, TAPE_FOLDER);
+	return r;
+}
+
+static int has_whole_size(struct recovery *rec, const char *name)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	uint64_t size;
+	int r;
+
+	r = disk_open(rec->tape->disk, name, DISK_READ_ONLY, &file);
+	if (r == 0)
+		r = disk_file_size(file, &size);
+	if (r < 0)
+		return problem_errno(rec->why, r, "cannot look at %s", name);
+	return size == rec->tape->options.segment_bytes;
+}
+
+static int sweep_spares(struct recovery *rec)
+{
+	char name[TAPE_NAME_MAX];
+	int r = rec->listing.new_file ? remove_file(rec, TAPE_NEW_NAME) : 0;
+
+	for (unsigned i = 0; r == 0 && i < TAPE_SPARES; i++) {
+		if (!(rec->listing.spares & 1u << i))
+			continue;
+		r = has_whole_size(rec, spare_name(name, i));
+		if (r > 0)
+			rec->tape->spares[i] = SPARE_READY;
+		r = r == 0 ? remove_file(rec, name) : MIN(r, 0);
+	}
+	return r;
+}
+
+/* Segments behind the end: the next one is kept for use, unless it holds what was given up. */
+static int sweep_rest(struct recovery *rec, bool damaged)
+{
+	struct tape *tape = rec->tape;
+	char name[TAPE_NAME_MAX];
+	bool removed = false;
+	int r = 0;
+
+	for (size_t i = rec->listing.segment_count; r == 0 && i > rec->rest; i--) {
+		uint64_t lsn = rec->listing.segments[i - 1];
+
+		r = has_whole_size(rec, segment_name(name, lsn));
+		if (r > 0 && lsn == tape->next_lsn && !damaged) {
+			r = open_segment(rec, lsn, 0, &tape->next);
+			continue;
+		}
+		if (r >= 0)
+			r = remove_file(rec, name);
+		removed = true;
+	}
+	if (r == 0 && removed)
+		r = disk_sync_names(tape->disk, TAPE_FOLDER);
+	return r;
+}
+
+/* Bytes [from, to) of the active segment into the ring. */
+static int load_ring(struct recovery *rec, uint64_t from, uint64_t to)
+{
+	struct tape *tape = rec->tape;
+
+	while (from < to) {
+		uint64_t at = tape_ring_at(tape, from);
+		uint64_t n = MIN(to - from, tape->options.ring_bytes - at);
+		ssize_t got = disk_file_read(tape->active->file, tape->ring + at, n,
+					     from - tape->active->summary.lsn);
+
+		if (got < (ssize_t)n)
+			return read_failed(rec, got < 0 ? got : -EIO, tape->active->summary.lsn);
+		from += n;
+	}
+	return 0;
+}
+
+/*
+ * What was found is not yet known to be durable: it may be in a cache, even in one that a sync has
+ * failed to write and will not try again.  From the last proven position on it is written once
+ * more, by the first flush.
+ */
+static int go_on_in(struct recovery *rec, struct segment *segment)
+{
+	struct tape *tape = rec->tape;
+	uint64_t from = MAX(rec->proven, segment->summary.lsn);
+	int r;
+
+	tape->active = segment;
+	from = MIN(from, tape->end);
+	if (tape->end - ALIGN_DOWN(from, DISK_BLOCK) > tape->options.ring_bytes)
+		from = ALIGN_UP(tape->end, (uint64_t)DISK_BLOCK) - tape->options.ring_bytes;
+	tape->durable = from;
+	tape->ring_from = tape->end; /* before that there is no whole record for certain */
+	r = open_segment(rec, segment->summary.lsn, 0, &segment->file);
+	if (r < 0)
+		return r;
+	if (rec->cut == segment->summary.lsn) /* its end is zeros again */
+		r = disk_file_write_zeros(segment->file, tape->end - rec->cut,
+					  tape->next_lsn - tape->end);
+	if (r < 0)
+		return read_failed(rec, r, rec->cut);
+	r = load_ring(rec, ALIGN_DOWN(from, DISK_BLOCK), tape->end);
+	if (r < 0)
+		return r;
+	r = disk_file_sync(segment->file);
+	return r < 0 ? read_failed(rec, r, segment->summary.lsn) : 0;
+}
+
+static int go_on(struct recovery *rec, bool damaged)
+{
+	struct tape *tape = rec->tape;
+	int r;
+
+	tape->durable = tape->end;
+	if (tape->options.read_only)
+		return 0;
+	r = sweep_indexes(rec);
+	if (r == 0)
+		r = sweep_spares(rec);
+	if (r == 0)
+		r = sweep_rest(rec, damaged);
+	if (r == 0 && rec->tail && rec->tail->state == SEGMENT_ACTIVE)
+		r = go_on_in(rec, rec->tail);
+	if (r == 0 && rec->listing.segment_count)
+		r = disk_sync_names(tape->disk, TAPE_FOLDER);
+	if (r < 0)
+		return r;
+	r = tape_sync(tape, UINT64_MAX);
+	tape->stats = (struct tape_stats){0};
+	/* What is given up must not be proof of anything from now on. */
+	if (r == 0 && damaged)
+		r = tape_start(tape);
+	return r < 0 ? problem_errno(rec->why, r, "cannot make what was found durable") : 0;
+}
+
+static int recover(struct recovery *rec)
+{
+	struct tape *tape = rec->tape;
+	struct scan tail = {0};
+	int r, damage;
+
+	r = listing_read(&rec->listing, tape->disk);
+	if (r < 0)
+		return problem_errno(rec->why, r, "cannot list the tape's folder");
+	for (size_t i = 0; i < rec->listing.segment_count; i++) {
+		rec->rest = i;
+		r = visit(rec, i, &tail);
+		if (r <= 0)
+			break;
+		rec->rest = i + 1;
+	}
+	if (r < 0)
+		return r;
+	r = find_end(rec, &tail);
+	if (r == 0)
+		r = look_at_rest(rec);
+	if (r < 0)
+		return r;
+	damage = lost_records(rec);
+	if (damage == 0)
+		damage = lost_length(rec);
+	if (damage == 0)
+		damage = lost_segment(rec);
+	if (damage < 0 && !tape->options.accept_loss)
+		return damage;
+	tape->end = rec->end;
+	tape->next_lsn =
+		rec->tail ? rec->tail->summary.lsn + tape->options.segment_bytes : rec->end;
+	tape->last_time_us = rec->time_us;
+	tape->epoch = MAX(rec->epoch, rec->epoch_max) + 1;
+	return go_on(rec, damage < 0);
+}
+
+int tape_recover(struct tape *tape, struct problem *why)
+{
+	struct recovery rec = {.tape = tape, .why = why, .cut = UINT64_MAX};
+	int r = recover(&rec);
+
+	listing_done(&rec.listing);
+	return r;
+}

@@ -1,0 +1,592 @@
+/*
+ * The tape's writing side: the ring, appending, group commit.
+ */
+#include "tape/internal.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include <errno.h>
+
+#define BOUNCE_BYTES (256 * 1024)
+#define RING_MIN (64 * 1024)
+#define RING_DEFAULT (16 * 1024 * 1024)
+
+/* --- The ring ----------------------------------------------------------------------------- */
+
+static void ring_put(struct tape *tape, uint64_t lsn, const void *data, size_t size)
+{
+	uint64_t at = tape_ring_at(tape, lsn);
+	size_t first = MIN((uint64_t)size, tape->options.ring_bytes - at);
+
+	if (first)
+		memcpy(tape->ring + at, data, first);
+	if (size > first)
+		memcpy(tape->ring, (const uint8_t *)data + first, size - first);
+}
+
+static void ring_get(struct tape *tape, uint64_t lsn, void *data, size_t size)
+{
+	uint64_t at = tape_ring_at(tape, lsn);
+	size_t first = MIN((uint64_t)size, tape->options.ring_bytes - at);
+
+	memcpy(data, tape->ring + at, first);
+	memcpy((uint8_t *)data + first, tape->ring, size - first);
+}
+
+/* The ring can hold everything from the block that the next flush begins with up to `end`. */
+static bool ring_holds(struct tape *tape, uint64_t end)
+{
+	return end - ALIGN_DOWN(tape->durable, DISK_BLOCK) <= tape->options.ring_bytes;
+}
+
+/* --- Putting records in order (lock held) ------------------------------------------------- */
+
+struct piece {
+	uint16_t type;
+	int64_t time_us;
+	const void *meta;
+	uint32_t meta_size;
+	const le32 *table;
+	const struct iovec *data;
+	int data_count;
+	uint32_t data_size;
+};
+
+/* Copy the record to the end of the tape; reserve() has made room. */
+static void put_record(struct tape *tape, const struct piece *piece, struct record *ret)
+{
+	static const uint8_t zeros[TAPE_ALIGN];
+	struct tape_record_header header;
+	uint64_t at = tape->end, end;
+
+	*ret = (struct record){
+		.lsn = tape->end,
+		.time_us = piece->time_us,
+		.durable = tape->durable,
+		.meta_size = piece->meta_size,
+		.data_size = piece->data_size,
+		.epoch = tape->epoch,
+		.type = piece->type,
+	};
+	end = at + record_size(piece->meta_size, piece->data_size);
+	record_encode(ret, piece->meta, piece->table, tape->seed, &header);
+	ring_put(tape, at, &header, sizeof header);
+	ring_put(tape, at + sizeof header, piece->meta, piece->meta_size);
+	ring_put(tape, at + sizeof header + piece->meta_size, zeros,
+		 ALIGN_UP(piece->meta_size, 4u) - piece->meta_size);
+	at += record_table_offset(piece->meta_size);
+	ring_put(tape, at, piece->table, 4 * record_blocks(piece->data_size));
+	at += 4 * record_blocks(piece->data_size);
+	for (int i = 0; i < piece->data_count; i++) {
+		ring_put(tape, at, piece->data[i].iov_base, piece->data[i].iov_len);
+		at += piece->data[i].iov_len;
+	}
+	ring_put(tape, at, zeros, end - at);
+
+	tape->end = end;
+	if (end > tape->options.ring_bytes)
+		tape->ring_from = MAX(tape->ring_from, end - tape->options.ring_bytes);
+	segment_count_record(tape->active, ret, end);
+	if (!record_is_own(ret))
+		index_add(tape->active->index, &header, piece->meta);
+}
+
+/* One of the tape's own: it takes no time of its own, so that it cannot push that of others. */
+static void put_own(struct tape *tape, uint16_t type, const void *meta, uint32_t meta_size)
+{
+	struct piece piece = {type, tape->last_time_us, meta, meta_size, NULL, NULL, 0, 0};
+	struct record record;
+
+	put_record(tape, &piece, &record);
+}
+
+/*
+ * The first record of an opening carries a higher epoch than anything before, and is made durable
+ * alone before anything that follows: whatever an earlier opening left behind the end, torn or
+ * whole, has a lower epoch than every record from here on and cannot pass for a successor.
+ */
+static void begin_epoch(struct tape *tape)
+{
+	tape->started = true;
+	tape->barrier = tape->end;
+}
+
+/* `next` becomes the active segment. */
+static void begin_segment(struct tape *tape)
+{
+	struct tape_segment_meta meta = {
+		.segment_bytes = to_le64(tape->options.segment_bytes),
+		.prev_end = to_le64(tape->end),
+	};
+	struct segment *segment = segment_new(tape->next_lsn);
+
+	memcpy(meta.uuid, tape->options.uuid, sizeof meta.uuid);
+	if (tape->active)
+		tape->active->state = SEGMENT_FULL;
+	segment->file = take(tape->next);
+	segment->index = index_new();
+	segments_add(tape, segment);
+	tape->active = segment;
+	if (tape->durable == tape->end) /* there is nothing in the gap to wait for */
+		tape->durable = tape->next_lsn;
+	tape->end = tape->next_lsn;
+	tape->next_lsn += tape->options.segment_bytes;
+	put_own(tape, TAPE_TYPE_SEGMENT, &meta, sizeof meta);
+	if (!tape->started)
+		begin_epoch(tape);
+	tape->prepare_wanted = true;
+	pthread_cond_signal(&tape->work);
+}
+
+/* --- Flushing (lock held, dropped during I/O) --------------------------------------------- */
+
+/* [at, stop) in one segment, whole blocks of which go to the disk from the ring itself. */
+static int write_from_ring(struct tape *tape, struct segment *segment, uint64_t at, uint64_t stop)
+{
+	int r = 0;
+
+	pthread_mutex_unlock(&tape->lock);
+	while (at < stop && r == 0) {
+		uint64_t from = tape_ring_at(tape, at);
+		uint64_t n = MIN(stop - at, tape->options.ring_bytes - from);
+
+		r = disk_file_write_durable(segment->file, tape->ring + from, n,
+					    at - segment->summary.lsn);
+		at += n;
+	}
+	pthread_mutex_lock(&tape->lock);
+	return r;
+}
+
+/*
+ * [at, stop) in one segment, `at` at a block.  What others may append to the last block meanwhile
+ * must not be in it half: a small piece, and the last block of a big one, is copied first.
+ */
+static int write_piece(struct tape *tape, struct segment *segment, uint64_t at, uint64_t stop)
+{
+	uint64_t size;
+	int r;
+
+	if (stop - at > BOUNCE_BYTES) {
+		r = write_from_ring(tape, segment, at, ALIGN_DOWN(stop, DISK_BLOCK));
+		if (r < 0)
+			return r;
+		at = ALIGN_DOWN(stop, DISK_BLOCK);
+	}
+	size = ALIGN_UP(stop - at, (uint64_t)DISK_BLOCK);
+	if (size == 0)
+		return 0;
+	ring_get(tape, at, tape->bounce, stop - at);
+	memset(tape->bounce + (stop - at), 0, size - (stop - at));
+	pthread_mutex_unlock(&tape->lock);
+	r = disk_file_write_durable(segment->file, tape->bounce, size, at - segment->summary.lsn);
+	pthread_mutex_lock(&tape->lock);
+	return r;
+}
+
+/* Segment after segment: when bytes of one are on the disk, all of the one before are. */
+static int write_range(struct tape *tape, uint64_t from, uint64_t to)
+{
+	while (from < to) {
+		struct segment *segment = segments_find(tape, from);
+		uint64_t stop = MIN(to, segment->summary.end);
+		int r;
+
+		if (from < stop) {
+			r = write_piece(tape, segment, ALIGN_DOWN(from, DISK_BLOCK), stop);
+			if (r < 0)
+				return r;
+		}
+		from = stop == to ? to : segment->summary.lsn + tape->options.segment_bytes;
+	}
+	return 0;
+}
+
+static void break_tape(struct tape *tape, int r)
+{
+	if (!tape->broken)
+		tape->broken = r;
+	pthread_cond_broadcast(&tape->changed);
+}
+
+/* Make what there is durable, or wait for the one who is at it.  Look again afterwards. */
+static int flush(struct tape *tape)
+{
+	uint64_t to = tape->durable < tape->barrier ? tape->barrier : tape->end;
+	int r;
+
+	if (tape->flushing) {
+		pthread_cond_wait(&tape->changed, &tape->lock);
+		return tape->broken;
+	}
+	if (tape->broken || tape->durable == to)
+		return tape->broken;
+	tape->flushing = true;
+	tape->stats.flushes++;
+	r = write_range(tape, tape->durable, to);
+	tape->flushing = false;
+	if (r < 0) {
+		break_tape(tape, r);
+		return tape->broken;
+	}
+	tape->durable = to;
+	pthread_cond_broadcast(&tape->changed);
+	if (tape->threaded && segments_unsealed(tape))
+		pthread_cond_signal(&tape->work);
+	else if (!tape->threaded)
+		segments_seal(tape);
+	return 0;
+}
+
+static int flush_upto(struct tape *tape, uint64_t upto)
+{
+	int r = tape->broken;
+
+	while (r == 0 && tape->durable < upto)
+		r = flush(tape);
+	return r;
+}
+
+/* --- Appending ---------------------------------------------------------------------------- */
+
+static bool fits_active(struct tape *tape, uint64_t size)
+{
+	return tape->active && tape->end + size + RECORD_CLOSE_SIZE <= tape->next_lsn;
+}
+
+/* One step towards room for `size` bytes at the end of the tape.  1: there is; 0: look again;
+ * -errno. */
+static int reserve_step(struct tape *tape, uint64_t size)
+{
+	uint64_t opener = tape->started ? 0 : sizeof(struct tape_record_header);
+
+	if (tape->broken)
+		return tape->broken;
+	if (!fits_active(tape, opener + size)) {
+		if (!tape->next)
+			return segments_prepare(tape);
+		if (tape->durable < tape->end &&
+		    !ring_holds(tape, tape->next_lsn + RECORD_SEGMENT_SIZE + size))
+			return flush(tape);
+		begin_segment(tape);
+		return 0;
+	}
+	if (!ring_holds(tape, tape->end + opener + size))
+		return flush(tape);
+	if (!tape->started) {
+		put_own(tape, TAPE_TYPE_OPEN, NULL, 0);
+		begin_epoch(tape);
+	}
+	return 1;
+}
+
+static int reserve(struct tape *tape, uint64_t size)
+{
+	int r;
+
+	do
+		r = reserve_step(tape, size);
+	while (r == 0);
+	return MIN(r, 0);
+}
+
+static int64_t next_time(struct tape *tape)
+{
+	int64_t now = tape->options.clock ? tape->options.clock(tape->options.clock_arg)
+					  : clock_realtime_us();
+
+	tape->last_time_us = MAX(tape->last_time_us, now);
+	return tape->last_time_us;
+}
+
+int tape_append(struct tape *tape, uint16_t type, const void *meta, size_t meta_size,
+		const struct iovec *data, int data_count, struct tape_record *ret)
+{
+	le32 table[TAPE_DATA_MAX / TAPE_CHECK_BLOCK];
+	struct piece piece = {
+		.type = type, .meta = meta, .table = table, .data = data, .data_count = data_count};
+	struct record record;
+	size_t data_size = 0;
+	uint32_t size;
+	int r;
+
+	for (int i = 0; i < data_count; i++)
+		data_size += data[i].iov_len;
+	if (meta_size > TAPE_META_MAX || data_size > TAPE_DATA_MAX)
+		return -E2BIG;
+	piece.meta_size = meta_size;
+	piece.data_size = data_size;
+	size = record_size(meta_size, data_size);
+	if (size > tape->record_size_max)
+		return -E2BIG;
+	if (type == 0 || type >= TAPE_TYPE_OWN)
+		return -EINVAL;
+	if (tape->options.read_only)
+		return -EROFS;
+	record_sum_data(data, data_count, table);
+
+	pthread_mutex_lock(&tape->lock);
+	r = reserve(tape, size);
+	if (r == 0) {
+		piece.time_us = next_time(tape);
+		put_record(tape, &piece, &record);
+		tape->stats.records_appended++;
+		tape->stats.bytes_appended += size;
+	}
+	pthread_mutex_unlock(&tape->lock);
+	if (r == 0 && ret)
+		record_show(&record, ret);
+	return r;
+}
+
+int tape_sync(struct tape *tape, uint64_t upto)
+{
+	int r;
+
+	if (tape->options.read_only)
+		return -EROFS;
+	pthread_mutex_lock(&tape->lock);
+	tape->stats.syncs_asked++;
+	r = flush_upto(tape, MIN(upto, tape->end));
+	pthread_mutex_unlock(&tape->lock);
+	return r;
+}
+
+int tape_start(struct tape *tape)
+{
+	int r;
+
+	pthread_mutex_lock(&tape->lock);
+	r = tape->started ? 0 : reserve(tape, 0);
+	if (r == 0)
+		r = flush_upto(tape, tape->barrier);
+	pthread_mutex_unlock(&tape->lock);
+	return r;
+}
+
+/* --- The thread --------------------------------------------------------------------------- */
+
+/*
+ * What the thread does once; false when there was nothing.  A preparation that fails is not tried
+ * again before it is wanted again: who needs it now does it himself and learns why.
+ */
+static bool work_once(struct tape *tape)
+{
+	if (tape->prepare_wanted && !tape->broken) {
+		tape->prepare_wanted = false;
+		if (!tape->next && !tape->preparing)
+			(void)segments_prepare(tape);
+		return true;
+	}
+	if (segments_unsealed(tape) && !tape->sealing) {
+		segments_seal(tape);
+		return true;
+	}
+	return false;
+}
+
+static void *thread_main(void *arg)
+{
+	struct tape *tape = arg;
+	struct timespec until;
+
+	pthread_mutex_lock(&tape->lock);
+	while (!tape->stop) {
+		if (work_once(tape))
+			continue;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec++;
+		if (pthread_cond_timedwait(&tape->work, &tape->lock, &until) == ETIMEDOUT)
+			(void)flush_upto(tape, tape->end);
+	}
+	pthread_mutex_unlock(&tape->lock);
+	return NULL;
+}
+
+static int start_thread(struct tape *tape)
+{
+	int r = pthread_create(&tape->thread, NULL, thread_main, tape);
+
+	if (r != 0)
+		return -r;
+	return 0;
+}
+
+static void stop_thread(struct tape *tape)
+{
+	pthread_mutex_lock(&tape->lock);
+	tape->stop = true;
+	pthread_cond_signal(&tape->work);
+	pthread_mutex_unlock(&tape->lock);
+	pthread_join(tape->thread, NULL);
+	tape->threaded = false;
+}
+
+/* --- Open and close ----------------------------------------------------------------------- */
+
+static int check_options(struct tape_options *options, struct problem *why)
+{
+	uint64_t ring;
+
+	if (options->segment_bytes < TAPE_SEGMENT_BYTES_MIN || options->segment_bytes % DISK_BLOCK)
+		return problem(why, -EINVAL, "a segment of %" PRIu64 " bytes is not possible",
+			       options->segment_bytes);
+	ring = options->ring_bytes;
+	if (!ring) /* the largest power of two that divides it */
+		ring = MIN(options->segment_bytes & -options->segment_bytes,
+			   (uint64_t)RING_DEFAULT);
+	if (ring < RING_MIN || (ring & (ring - 1)) || options->segment_bytes % ring)
+		return problem(why, -EINVAL,
+			       "a ring of %" PRIu64
+			       " bytes is not possible with segments of %" PRIu64,
+			       ring, options->segment_bytes);
+	options->ring_bytes = ring;
+	return 0;
+}
+
+static void tape_free(struct tape *tape)
+{
+	for (size_t i = 0; i < tape->segment_count; i++)
+		segment_free(tape->segments[i]);
+	free(tape->segments);
+	disk_file_close(tape->next);
+	files_done(&tape->files);
+	free(tape->ring);
+	free(tape->bounce);
+	pthread_cond_destroy(&tape->changed);
+	pthread_cond_destroy(&tape->work);
+	pthread_mutex_destroy(&tape->lock);
+	free(tape);
+}
+DEFINE_CLEANUP(struct tape *, half_open, tape_free)
+
+static struct tape *tape_new(struct disk *disk, const struct tape_options *options)
+{
+	struct tape *tape = xcalloc(1, sizeof *tape);
+	pthread_condattr_t attr;
+
+	tape->disk = disk;
+	tape->options = *options;
+	tape->seed = record_seed(options->uuid);
+	/* Beside it must fit: a segment's first record, an opener, a close; in the ring, a begun
+	 * block. */
+	tape->record_size_max = MIN(options->segment_bytes, options->ring_bytes - DISK_BLOCK) -
+				RECORD_SEGMENT_SIZE - 2 * sizeof(struct tape_record_header);
+	pthread_mutex_init(&tape->lock, NULL);
+	pthread_cond_init(&tape->changed, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&tape->work, &attr);
+	pthread_condattr_destroy(&attr);
+	files_init(&tape->files, disk);
+	if (!options->read_only) {
+		tape->ring = xcheck(aligned_alloc(DISK_BLOCK, options->ring_bytes));
+		tape->bounce = xcheck(aligned_alloc(DISK_BLOCK, BOUNCE_BYTES + DISK_BLOCK));
+	}
+	return tape;
+}
+
+int tape_open(struct disk *disk, const struct tape_options *options, struct tape **ret,
+	      struct problem *why)
+{
+	CLEANUP(half_open) struct tape *tape = NULL;
+	struct tape_options checked = *options;
+	int r;
+
+	r = check_options(&checked, why);
+	if (r < 0)
+		return r;
+	tape = tape_new(disk, &checked);
+	r = tape_recover(tape, why);
+	if (r < 0)
+		return r;
+	if (!options->read_only && options->background) {
+		tape->threaded = tape->prepare_wanted = true;
+		r = start_thread(tape);
+		if (r < 0)
+			return problem_errno(why, r, "cannot start the tape's thread");
+	}
+	*ret = take(tape);
+	return 0;
+}
+
+/*
+ * The last word of an opening that appended something: it vouches for what the last flush wrote,
+ * which otherwise nothing on the tape could tell from a torn tail.
+ */
+static void put_close(struct tape *tape)
+{
+	if (!tape->started || flush_upto(tape, tape->end) < 0)
+		return;
+	put_own(tape, TAPE_TYPE_CLOSE, NULL, 0);
+	(void)flush_upto(tape, tape->end);
+}
+
+void tape_close(struct tape *tape)
+{
+	if (!tape)
+		return;
+	if (tape->threaded)
+		stop_thread(tape);
+	pthread_mutex_lock(&tape->lock);
+	if (!tape->options.read_only && !tape->broken) {
+		put_close(tape);
+		segments_seal(tape);
+	}
+	pthread_mutex_unlock(&tape->lock);
+	tape_free(tape);
+}
+
+/* --- Looking ------------------------------------------------------------------------------ */
+
+uint64_t tape_end(struct tape *tape)
+{
+	uint64_t end;
+
+	pthread_mutex_lock(&tape->lock);
+	end = tape->end;
+	pthread_mutex_unlock(&tape->lock);
+	return end;
+}
+
+uint64_t tape_durable(struct tape *tape)
+{
+	uint64_t durable;
+
+	pthread_mutex_lock(&tape->lock);
+	durable = tape->durable;
+	pthread_mutex_unlock(&tape->lock);
+	return durable;
+}
+
+int64_t tape_last_time(struct tape *tape)
+{
+	int64_t time_us;
+
+	pthread_mutex_lock(&tape->lock);
+	time_us = tape->last_time_us;
+	pthread_mutex_unlock(&tape->lock);
+	return time_us;
+}
+
+int tape_broken(struct tape *tape)
+{
+	int broken;
+
+	pthread_mutex_lock(&tape->lock);
+	broken = tape->broken;
+	pthread_mutex_unlock(&tape->lock);
+	return broken;
+}
+
+void tape_get_stats(struct tape *tape, struct tape_stats *ret)
+{
+	pthread_mutex_lock(&tape->lock);
+	*ret = tape->stats;
+	ret->segments = tape->segment_count;
+	ret->bytes_on_disk = tape->segment_count + (tape->next != NULL);
+	for (size_t i = 0; i < TAPE_SPARES; i++)
+		ret->bytes_on_disk += tape->spares[i] == SPARE_READY;
+	ret->bytes_on_disk *= tape->options.segment_bytes;
+	pthread_mutex_unlock(&tape->lock);
+}
