@@ -1,14 +1,15 @@
 /*
  * Volume: a file tree whose whole past is on a tape.
  *
- * The volume's promises are in this folder's README.md.  Words: the *head* is the tree as it is now; a
- * *moment* is a position on the tape with its time; the *horizon* is the oldest moment still
+ * The volume's promises are in this folder's README.md.  Words: the *head* is the tree as it is
+ * now; a *moment* is a position on the tape with its time; the *horizon* is the oldest moment still
  * reachable; a *backtrack* makes a past moment the head, and is itself a record, so that it can be
  * undone; a *view* is a read-only look at one moment.
  *
- * All functions return 0 or a count, or -errno: for file operations the errno that POSIX wants, -ESTALE
- * for an inode that is not there (any more), -EIO when damage is met or the tape is broken.
- * All may be called from any thread.  Sizes and offsets are bytes, times microseconds since the epoch.
+ * All functions return 0 or a count, or -errno: for file operations the errno that POSIX wants,
+ * -ESTALE for an inode that is not there (any more), -EIO when damage is met or the tape is broken.
+ * All may be called from any thread.  Sizes and offsets are bytes, times microseconds since the
+ * epoch.
  */
 #pragma once
 
@@ -29,38 +30,44 @@ struct view;
 #define VOLUME_NAME_MAX 255
 #define VOLUME_LINK_MAX 4096 /* bytes in a symbolic link's target */
 #define VOLUME_XATTR_MAX 65536
-#define VOLUME_MARK_MAX 128	    /* bytes in a mark's name */
+#define VOLUME_MARK_MAX 128            /* bytes in a mark's name */
 #define VOLUME_WRITE_MAX (1024 * 1024) /* bytes in one write */
 
 /* --- Life ------------------------------------------------------------------------------------- */
 
 struct volume_format_options {
 	uint64_t segment_bytes; /* 0: the default, 64 MiB, or less on a small disk */
-	int64_t window_us;	/* target backtrack window; 0: off */
-	uid_t root_uid;		/* owner and mode of the root directory */
+	int64_t window_us;      /* target backtrack window; 0: off */
+	uid_t root_uid;         /* owner and mode of the root directory */
 	gid_t root_gid;
 	mode_t root_mode;
+	int64_t (*clock)(void *arg); /* as in tape.h */
+	void *clock_arg;
 };
 
 /* Make an empty volume on an empty disk.  -ENOTEMPTY when there is a volume already. */
-int volume_format(struct disk *disk, const struct volume_format_options *options, struct problem *why);
+int volume_format(struct disk *disk, const struct volume_format_options *options,
+		  struct problem *why);
 
 struct volume_options {
-	/* The volume's own thread: checkpoints, folds, flushes.  Without: call volume_maintain(). */
+	/* The volume's own thread: checkpoints, folds, flushes.  Without: call volume_maintain().
+	 */
 	bool background;
-	/* The disk's space that history must leave free, in bytes; 0: 5 % but at least 4 segments. */
+	/* The disk's space that history must leave free, in bytes; 0: 5 % but at least 4 segments.
+	 */
 	uint64_t bytes_reserved;
-	uint64_t checkpoint_records;   /* change records between checkpoints; 0: 200,000 */
-	uint64_t fold_bytes_per_second; /* limit on folding when the disk is not short; 0: 64 MiB/s */
-	bool accept_loss;	       /* open although acknowledged changes are lost: see tape.h */
-	bool read_only;		       /* change nothing on the disk; changes return -EROFS */
-	int64_t (*clock)(void *arg);   /* as in tape.h */
+	uint64_t checkpoint_records;    /* change records between checkpoints; 0: 200,000 */
+	uint64_t fold_bytes_per_second; /* limit on folding when the disk is not short; 0: 64 MiB/s
+					 */
+	bool accept_loss;            /* open although acknowledged changes are lost: see tape.h */
+	bool read_only;              /* change nothing on the disk; changes return -EROFS */
+	int64_t (*clock)(void *arg); /* as in tape.h */
 	void *clock_arg;
 };
 
 /*
- * Open the volume on `disk` (borrowed), taking disk_lock(); recovery included.  -EBUSY when another process
- * has it, -EBADMSG when something acknowledged is damaged (with place and loss in `why`).
+ * Open the volume on `disk` (borrowed), taking disk_lock(); recovery included.  -EBUSY when another
+ * process has it, -EBADMSG when something acknowledged is damaged (with place and loss in `why`).
  */
 int volume_open(struct disk *disk, const struct volume_options *options, struct volume **ret,
 		struct problem *why);
@@ -75,7 +82,7 @@ struct volume_attr {
 	uint64_t ino;
 	uint64_t size;
 	uint64_t blocks; /* of 512 bytes, estimated from the size */
-	mode_t mode;	 /* type and permissions */
+	mode_t mode;     /* type and permissions */
 	uint32_t nlink;
 	uid_t uid;
 	gid_t gid;
@@ -99,14 +106,14 @@ int64_t view_seek(struct view *view, uint64_t ino, uint64_t offset, int whence);
 struct volume_entry {
 	const char *name; /* borrowed for the length of the callback */
 	uint64_t ino;
-	mode_t type;	  /* S_IFMT bits */
-	uint64_t cookie;  /* where to go on after this entry; never changes while the entry exists */
+	mode_t type;     /* S_IFMT bits */
+	uint64_t cookie; /* where to go on after this entry; never changes while the entry exists */
 };
 
 /*
- * Entries after `cookie` (0: from the start), "." and ".." first, in an order that other changes of the
- * directory do not disturb, until `fn` returns non-zero.  `fn` must not call back into the volume.
- * Returns 0 also when `fn` stopped it.
+ * Entries after `cookie` (0: from the start), "." and ".." first, in an order that other changes of
+ * the directory do not disturb, until `fn` returns non-zero.  `fn` must not call back into the
+ * volume. Returns 0 also when `fn` stopped it.
  */
 int view_readdir(struct view *view, uint64_t ino, uint64_t cookie,
 		 int (*fn)(const struct volume_entry *entry, void *arg), void *arg);
@@ -123,21 +130,24 @@ struct volume_space {
 int view_space(struct view *view, struct volume_space *ret);
 
 /* Every inode number of the view's tree, in no order; for those who must visit them all. */
-int view_for_each_inode(struct view *view, int (*fn)(uint64_t ino, mode_t mode, void *arg), void *arg);
+int view_for_each_inode(struct view *view, int (*fn)(uint64_t ino, mode_t mode, void *arg),
+			void *arg);
 
-/* --- Changing (always the head) ------------------------------------------------------------------ */
+/* --- Changing (always the head) ------------------------------------------------------------------
+ */
 
 struct volume_new {
 	mode_t mode; /* type and permissions, umask applied */
 	uid_t uid;
-	gid_t gid;	    /* ignored where the parent is set-group-id */
-	dev_t rdev;	    /* of a device */
+	gid_t gid;          /* ignored where the parent is set-group-id */
+	dev_t rdev;         /* of a device */
 	const char *target; /* of a symbolic link */
 };
 
-/* Files, directories, symbolic links, devices, pipes, sockets.  -EEXIST, -ENOENT, -ENOTDIR, -EMLINK. */
-int volume_create(struct volume *volume, uint64_t parent, const char *name, const struct volume_new *new,
-		  struct volume_attr *ret);
+/* Files, directories, symbolic links, devices, pipes, sockets.  -EEXIST, -ENOENT, -ENOTDIR,
+ * -EMLINK. */
+int volume_create(struct volume *volume, uint64_t parent, const char *name,
+		  const struct volume_new *new, struct volume_attr *ret);
 int volume_link(struct volume *volume, uint64_t ino, uint64_t parent, const char *name,
 		struct volume_attr *ret);
 int volume_unlink(struct volume *volume, uint64_t parent, const char *name);
@@ -174,21 +184,23 @@ int volume_setattr(struct volume *volume, uint64_t ino, const struct volume_chan
  * At most VOLUME_WRITE_MAX bytes; they appear whole, at one moment, or not at all.  `drop_suid` as
  * VOLUME_DROP_SUID.  -EFBIG, -ENOSPC.
  */
-int volume_write(struct volume *volume, uint64_t ino, uint64_t offset, const struct iovec *iov, int iov_count,
-		 bool drop_suid);
-/* `mode`: fallocate(2)'s 0, FALLOC_FL_KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE [| KEEP_SIZE]; else -EOPNOTSUPP. */
+int volume_write(struct volume *volume, uint64_t ino, uint64_t offset, const struct iovec *iov,
+		 int iov_count, bool drop_suid);
+/* `mode`: fallocate(2)'s 0, FALLOC_FL_KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, ZERO_RANGE [| KEEP_SIZE];
+ * else -EOPNOTSUPP. */
 int volume_fallocate(struct volume *volume, uint64_t ino, int mode, uint64_t offset, uint64_t size);
 /* `flags`: XATTR_CREATE, XATTR_REPLACE. */
-int volume_setxattr(struct volume *volume, uint64_t ino, const char *name, const void *value, size_t size,
-		    int flags);
+int volume_setxattr(struct volume *volume, uint64_t ino, const char *name, const void *value,
+		    size_t size, int flags);
 int volume_removexattr(struct volume *volume, uint64_t ino, const char *name);
 
 /* Everything that was changed before this call is durable when it returns. */
 int volume_sync(struct volume *volume);
 
 /*
- * Somebody outside (the kernel) knows the inode `count` times more or less.  A file without a name lives on, unseen,
- * while it is known: unlink of an open file.  After a crash, or in a view, it is gone.
+ * Somebody outside (the kernel) knows the inode `count` times more or less.  A file without a name
+ * lives on, unseen, while it is known: unlink of an open file.  After a crash, or in a view, it is
+ * gone.
  */
 void volume_ref(struct volume *volume, uint64_t ino, uint64_t count);
 void volume_unref(struct volume *volume, uint64_t ino, uint64_t count);
@@ -205,11 +217,13 @@ void volume_now(struct volume *volume, struct moment *ret);
 void volume_horizon(struct volume *volume, struct moment *ret);
 
 /*
- * The moment that holds everything up to and including `time_us` (ret->time_us is the time of the last
- * change in it).  -ERANGE: before the horizon (`why` says the earliest) or in the future.
+ * The moment that holds everything up to and including `time_us` (ret->time_us is the time of the
+ * last change in it).  -ERANGE: before the horizon (`why` says the earliest) or in the future.
  */
-int volume_moment_at_time(struct volume *volume, int64_t time_us, struct moment *ret, struct problem *why);
-int volume_moment_at_lsn(struct volume *volume, uint64_t lsn, struct moment *ret, struct problem *why);
+int volume_moment_at_time(struct volume *volume, int64_t time_us, struct moment *ret,
+			  struct problem *why);
+int volume_moment_at_lsn(struct volume *volume, uint64_t lsn, struct moment *ret,
+			 struct problem *why);
 
 struct volume_mark {
 	const char *name; /* borrowed for the length of the callback */
@@ -217,31 +231,33 @@ struct volume_mark {
 	bool reachable; /* not before the horizon */
 };
 /*
- * Name the newest moment.  -EEXIST when a reachable moment has that name, -EINVAL for an empty name,
- * one too long, or one with control characters.  Marks survive backtracks.  Durable on return.
+ * Name the newest moment.  -EEXIST when a reachable moment has that name, -EINVAL for an empty
+ * name, one too long, or one with control characters.  Marks survive backtracks.  Durable on
+ * return.
  */
 int volume_mark(struct volume *volume, const char *name, struct moment *ret, struct problem *why);
 /* -ENOENT (`why` lists those that there are), -ERANGE when it fell off the horizon. */
-int volume_find_mark(struct volume *volume, const char *name, struct moment *ret, struct problem *why);
-int volume_for_each_mark(struct volume *volume, int (*fn)(const struct volume_mark *mark, void *arg),
-			 void *arg);
+int volume_find_mark(struct volume *volume, const char *name, struct moment *ret,
+		     struct problem *why);
+int volume_for_each_mark(struct volume *volume,
+			 int (*fn)(const struct volume_mark *mark, void *arg), void *arg);
 
 struct volume_plan {
-	struct moment from, to; /* now, and the moment that would be the head */
-	uint64_t records;	/* change records on the tape between the two */
-	uint64_t bytes;		/* and their data */
+	struct moment from, to;  /* now, and the moment that would be the head */
+	uint64_t records;        /* change records on the tape between the two */
+	uint64_t bytes;          /* and their data */
 	uint64_t replay_records; /* record headers to be read to get there */
 };
 int volume_plan_backtrack(struct volume *volume, const struct moment *to, struct volume_plan *ret,
 			  struct problem *why);
 
 struct volume_backtrack {
-	uint64_t number;       /* 1, 2, ... */
-	struct moment at;      /* when: the place of the record itself */
-	int64_t asked_time_us; /* what was asked for; 0 when it was not a time */
-	struct moment from;    /* the head before */
-	struct moment reached; /* the head after */
-	uint64_t records;      /* change records between the two */
+	uint64_t number;                      /* 1, 2, ... */
+	struct moment at;                     /* when: the place of the record itself */
+	int64_t asked_time_us;                /* what was asked for; 0 when it was not a time */
+	struct moment from;                   /* the head before */
+	struct moment reached;                /* the head after */
+	uint64_t records;                     /* change records between the two */
 	int64_t kill_us, rewind_us, start_us; /* durations; 0 until volume_backtrack_took() */
 	bool finished;
 };
@@ -249,33 +265,37 @@ struct volume_backtrack {
 struct volume_backtrack_options {
 	int64_t asked_time_us;
 	/*
-	 * Called now and then with record headers applied and in all; returning false stops the work before
-	 * anything has changed (-ECANCELED).  May be NULL.
+	 * Called now and then with record headers applied and in all; returning false stops the
+	 * work before anything has changed (-ECANCELED).  May be NULL.
 	 */
 	bool (*progress)(uint64_t done, uint64_t total, void *arg);
-	/* Called under the volume's lock at the instant of the switch, when every later operation will see the new head. */
+	/* Called under the volume's lock at the instant of the switch, when every later operation
+	 * will see the new head. */
 	void (*switched)(void *arg);
 	void *arg;
 };
 
 /*
- * Make `to` the head.  Durable on return.  Open inodes that the new head does not have answer -ESTALE.
- * Cached copies outside (the kernel's) are the caller's to invalidate: see mount.h.
+ * Make `to` the head.  Durable on return.  Open inodes that the new head does not have answer
+ * -ESTALE. Cached copies outside (the kernel's) are the caller's to invalidate: see mount.h.
  */
 int volume_backtrack(struct volume *volume, const struct moment *to,
 		     const struct volume_backtrack_options *options, struct volume_backtrack *ret,
 		     struct problem *why);
 /* Record how long the steps of backtrack `number` took. */
-int volume_backtrack_took(struct volume *volume, uint64_t number, int64_t kill_us, int64_t rewind_us,
-			  int64_t start_us);
+int volume_backtrack_took(struct volume *volume, uint64_t number, int64_t kill_us,
+			  int64_t rewind_us, int64_t start_us);
 /* Oldest first. */
 int volume_for_each_backtrack(struct volume *volume,
-			      int (*fn)(const struct volume_backtrack *backtrack, void *arg), void *arg);
+			      int (*fn)(const struct volume_backtrack *backtrack, void *arg),
+			      void *arg);
 
 /*
- * A read-only look at a moment; it pins the horizon until closed.  The caller closes it before the volume.
+ * A read-only look at a moment; it pins the horizon until closed.  The caller closes it before the
+ * volume.
  */
-int volume_view(struct volume *volume, const struct moment *at, struct view **ret, struct problem *why);
+int volume_view(struct volume *volume, const struct moment *at, struct view **ret,
+		struct problem *why);
 void view_close(struct view *view);
 DEFINE_CLEANUP(struct view *, view, view_close)
 
@@ -283,11 +303,13 @@ struct volume_step {
 	int64_t time_us; /* start of the step */
 	uint64_t records, bytes;
 };
-/* Change records per step of `step_us` from `since_us` to `until_us`, empty steps included; at most 100,000 steps (-E2BIG). */
+/* Change records per step of `step_us` from `since_us` to `until_us`, empty steps included; at most
+ * 100,000 steps (-E2BIG). */
 int volume_history(struct volume *volume, int64_t since_us, int64_t until_us, int64_t step_us,
 		   int (*fn)(const struct volume_step *step, void *arg), void *arg);
 
-/* --- Window, space, health ------------------------------------------------------------------------ */
+/* --- Window, space, health
+ * ------------------------------------------------------------------------ */
 
 /* Longer, shorter, or 0 for off; kept in the volume. */
 int volume_set_window(struct volume *volume, int64_t window_us);
@@ -295,23 +317,24 @@ int volume_set_window(struct volume *volume, int64_t window_us);
 struct volume_stats {
 	int64_t window_target_us, window_actual_us;
 	struct moment now, horizon;
-	uint64_t records_stored;    /* on the tape, reachable or about to be folded */
-	double records_per_second;  /* over the last minute */
+	uint64_t records_stored;   /* on the tape, reachable or about to be folded */
+	double records_per_second; /* over the last minute */
 	uint64_t tape_bytes, base_bytes, checkpoint_bytes; /* space taken on the disk */
-	double tape_bytes_per_hour, base_bytes_per_hour;   /* growth over the last hour, or since opening */
-	uint64_t extents, inodes, memory_bytes;		   /* of the head */
+	double tape_bytes_per_hour,
+		base_bytes_per_hour;            /* growth over the last hour, or since opening */
+	uint64_t extents, inodes, memory_bytes; /* of the head */
 	uint64_t folds, checkpoints, pins;
 	uint64_t replayed_records; /* when it was opened */
 	bool folding, space_short; /* history is giving way to the live database */
-	int broken;		   /* the errno that stopped the tape, or 0 */
-	char last_error[512];	   /* the newest error or warning of background work, or "" */
+	int broken;                /* the errno that stopped the tape, or 0 */
+	char last_error[512];      /* the newest error or warning of background work, or "" */
 	int64_t last_error_time_us;
 };
 void volume_get_stats(struct volume *volume, struct volume_stats *ret);
 
 /*
- * One round of background work: prepare a segment, flush, write a checkpoint if one is due, move the horizon
- * and fold one step.  Returns 1 when there is more to do, 0 when not, or -errno.
+ * One round of background work: prepare a segment, flush, write a checkpoint if one is due, move
+ * the horizon and fold one step.  Returns 1 when there is more to do, 0 when not, or -errno.
  */
 int volume_maintain(struct volume *volume);
 
@@ -319,12 +342,14 @@ int volume_maintain(struct volume *volume);
 int volume_checkpoint(struct volume *volume);
 
 /*
- * Every checksum and every invariant of what is on `disk`: superblock, tape, indexes, checkpoints, base.
- * `volume` is the open volume on it, or NULL when it is not open (or cannot be opened).  See tape_verify() for the callbacks.
+ * Every checksum and every invariant of what is on `disk`: superblock, tape, indexes, checkpoints,
+ * base. `volume` is the open volume on it, or NULL when it is not open (or cannot be opened).  See
+ * tape_verify() for the callbacks.
  */
 struct volume_verify_options {
 	void (*report)(const char *line, void *arg);
 	bool (*progress)(uint64_t done, uint64_t total, void *arg);
 	void *arg;
 };
-int volume_verify(struct disk *disk, struct volume *volume, const struct volume_verify_options *options);
+int volume_verify(struct disk *disk, struct volume *volume,
+		  const struct volume_verify_options *options);

@@ -1,0 +1,604 @@
+#include "volume/base.h"
+
+#include "base/alloc.h"
+#include "base/crc32c.h"
+#include "base/map64.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+/* Descriptors kept open, two per file. */
+#define OPEN_FILES_MAX 256
+#define PAGE_BYTES ((uint64_t)SUMS_PER_PAGE * BASE_BLOCK)
+/* Blocks checked or read in one go. */
+#define BATCH_BLOCKS 64
+
+/* Pages [first, first + count) exist. */
+struct run {
+	uint64_t first, count;
+};
+
+struct base_file {
+	uint64_t ino;
+	struct run *runs; /* sorted, not adjacent */
+	size_t run_count, run_room;
+	/* Guarded by base->mutex: */
+	struct disk_file *data, *sums;
+	unsigned users;
+	uint64_t last_used;
+};
+
+struct base {
+	struct disk *disk;
+	int open_flags;
+	struct map64 files;
+	pthread_mutex_t mutex;
+	uint64_t uses; /* a clock for last_used */
+	size_t open_files;
+};
+
+static void file_free(struct base_file *file)
+{
+	disk_file_close(file->data);
+	disk_file_close(file->sums);
+	free(file->runs);
+	free(file);
+}
+
+struct base *base_new(struct disk *disk, bool read_only)
+{
+	struct base *base = xcalloc(1, sizeof *base);
+
+	base->disk = disk;
+	base->open_flags = read_only ? DISK_READ_ONLY : DISK_CREATE;
+	pthread_mutex_init(&base->mutex, NULL);
+	return base;
+}
+
+static void forget_files(struct base *base)
+{
+	map64_for_each (&base->files, slot)
+		file_free(slot->value);
+	map64_done(&base->files);
+	base->open_files = 0;
+}
+
+void base_free(struct base *base)
+{
+	if (!base)
+		return;
+	forget_files(base);
+	pthread_mutex_destroy(&base->mutex);
+	free(base);
+}
+
+static void file_name(uint64_t ino, const char *kind, char name[DISK_NAME_MAX])
+{
+	snprintf(name, DISK_NAME_MAX, "base/%016llx.%s", (unsigned long long)ino, kind);
+}
+
+/* --- Descriptors ------------------------------------------------------------------------------ */
+
+static void close_file(struct base *base, struct base_file *file)
+{
+	if (!file->data)
+		return;
+	disk_file_close(file->data);
+	disk_file_close(file->sums);
+	file->data = file->sums = NULL;
+	base->open_files--;
+}
+
+static void close_oldest(struct base *base)
+{
+	struct base_file *oldest = NULL;
+
+	map64_for_each (&base->files, slot) {
+		struct base_file *file = slot->value;
+
+		if (file->data && !file->users && (!oldest || file->last_used < oldest->last_used))
+			oldest = file;
+	}
+	if (oldest)
+		close_file(base, oldest);
+}
+
+static int open_file(struct base *base, struct base_file *file)
+{
+	CLEANUP(disk_file) struct disk_file *data = NULL, *sums = NULL;
+	char name[DISK_NAME_MAX];
+	int r;
+
+	file_name(file->ino, "dat", name);
+	r = disk_open(base->disk, name, base->open_flags, &data);
+	if (r < 0)
+		return r;
+	file_name(file->ino, "sum", name);
+	r = disk_open(base->disk, name, base->open_flags, &sums);
+	if (r < 0)
+		return r;
+	file->data = take(data);
+	file->sums = take(sums);
+	base->open_files++;
+	return 0;
+}
+
+/* The file with its descriptors open until put_file(). */
+static int get_file(struct base *base, struct base_file *file)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&base->mutex);
+	if (!file->data) {
+		if (base->open_files >= OPEN_FILES_MAX)
+			close_oldest(base);
+		r = open_file(base, file);
+	}
+	if (r >= 0) {
+		file->users++;
+		file->last_used = ++base->uses;
+	}
+	pthread_mutex_unlock(&base->mutex);
+	return r;
+}
+
+static void put_file(struct base *base, struct base_file *file)
+{
+	pthread_mutex_lock(&base->mutex);
+	file->users--;
+	pthread_mutex_unlock(&base->mutex);
+}
+
+static struct base_file *find_file(struct base *base, uint64_t ino)
+{
+	return map64_get(&base->files, ino);
+}
+
+static struct base_file *make_file(struct base *base, uint64_t ino)
+{
+	struct base_file *file = find_file(base, ino);
+
+	if (!file) {
+		file = xcalloc(1, sizeof *file);
+		file->ino = ino;
+		map64_put(&base->files, ino, file);
+	}
+	return file;
+}
+
+/* --- Pages ------------------------------------------------------------------------------------ */
+
+/* The first run that ends after `page`. */
+static size_t run_of(const struct base_file *file, uint64_t page)
+{
+	size_t low = 0, high = file->run_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (file->runs[middle].first + file->runs[middle].count > page)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+static bool has_page(const struct base_file *file, uint64_t page)
+{
+	size_t i = run_of(file, page);
+
+	return i < file->run_count && file->runs[i].first <= page;
+}
+
+static void add_page(struct base_file *file, uint64_t page)
+{
+	size_t i = run_of(file, page);
+	struct run *before = i ? &file->runs[i - 1] : NULL;
+
+	if (has_page(file, page))
+		return;
+	if (before && before->first + before->count == page) {
+		before->count++;
+	} else {
+		xgrow(file->runs, file->run_count, file->run_room);
+		memmove(file->runs + i + 1, file->runs + i,
+			(file->run_count - i) * sizeof *file->runs);
+		file->runs[i] = (struct run){page, 1};
+		file->run_count++;
+		i++;
+	}
+	/* Join with the one after. */
+	if (i < file->run_count &&
+	    file->runs[i - 1].first + file->runs[i - 1].count == file->runs[i].first) {
+		file->runs[i - 1].count += file->runs[i].count;
+		file->run_count--;
+		memmove(file->runs + i, file->runs + i + 1,
+			(file->run_count - i) * sizeof *file->runs);
+	}
+}
+
+void base_add_page(struct base *base, uint64_t ino, uint64_t page)
+{
+	add_page(make_file(base, ino), page);
+}
+
+bool base_may_have_data(struct base *base, uint64_t ino, uint64_t offset, uint64_t size)
+{
+	struct base_file *file = find_file(base, ino);
+	size_t i;
+
+	if (!file || !size)
+		return false;
+	i = run_of(file, offset / PAGE_BYTES);
+	return i < file->run_count && file->runs[i].first <= (offset + size - 1) / PAGE_BYTES;
+}
+
+uint64_t base_data_end(struct base *base, uint64_t ino)
+{
+	struct base_file *file = find_file(base, ino);
+	struct run *last;
+
+	if (!file || !file->run_count)
+		return 0;
+	last = &file->runs[file->run_count - 1];
+	return (last->first + last->count) * PAGE_BYTES;
+}
+
+uint32_t base_sum(const void *block)
+{
+	uint32_t crc = crc32c(0, block, BASE_BLOCK);
+
+	return crc ? crc : UINT32_MAX;
+}
+
+static uint32_t page_crc(const struct sum_page *page)
+{
+	return crc32c(0, (const uint8_t *)page + sizeof page->crc, sizeof *page - sizeof page->crc);
+}
+
+void base_seal_sums(struct sum_page *page, uint64_t ino, uint64_t index)
+{
+	page->ino = to_le64(ino);
+	page->index = to_le32(index);
+	page->crc = to_le32(page_crc(page));
+}
+
+static int read_page(struct base_file *file, uint64_t index, struct sum_page *ret,
+		     struct problem *why)
+{
+	ssize_t got = disk_file_read(file->sums, ret, sizeof *ret, index * sizeof *ret);
+
+	if (got < 0)
+		return problem_errno(why, got, "base/%016llx.sum at %llu",
+				     (unsigned long long)file->ino,
+				     (unsigned long long)(index * sizeof *ret));
+	if (got != sizeof *ret || from_le32(ret->crc) != page_crc(ret) ||
+	    from_le64(ret->ino) != file->ino || from_le32(ret->index) != (uint32_t)index)
+		return problem(why, -EBADMSG,
+			       "base/%016llx.sum at %llu: %s; bytes %llu to %llu of inode %llu "
+			       "cannot be trusted",
+			       (unsigned long long)file->ino,
+			       (unsigned long long)(index * sizeof *ret),
+			       got != sizeof *ret ? "cut short" : "page of checksums damaged",
+			       (unsigned long long)(index * PAGE_BYTES),
+			       (unsigned long long)((index + 1) * PAGE_BYTES),
+			       (unsigned long long)file->ino);
+	return 0;
+}
+
+int base_load_sums(struct base *base, uint64_t ino, uint64_t page, struct sum_page *ret,
+		   struct problem *why)
+{
+	struct base_file *file = find_file(base, ino);
+	int r;
+
+	*ret = (struct sum_page){0};
+	if (!file || !has_page(file, page))
+		return 0;
+	r = get_file(base, file);
+	if (r < 0)
+		return problem_errno(why, r, "cannot open base/%016llx", (unsigned long long)ino);
+	r = read_page(file, page, ret, why);
+	put_file(base, file);
+	return r;
+}
+
+/* --- Reading ---------------------------------------------------------------------------------- */
+
+static int check_block(struct base_file *file, uint64_t block, uint32_t sum, const void *data,
+		       struct problem *why)
+{
+	if (base_sum(data) == sum)
+		return 0;
+	return problem(why, -EBADMSG,
+		       "base/%016llx.dat at %llu: block damaged; bytes %llu to %llu of inode %llu "
+		       "are lost",
+		       (unsigned long long)file->ino, (unsigned long long)(block * BASE_BLOCK),
+		       (unsigned long long)(block * BASE_BLOCK),
+		       (unsigned long long)((block + 1) * BASE_BLOCK),
+		       (unsigned long long)file->ino);
+}
+
+/* Blocks [first, first + count), all of one page, at most BATCH_BLOCKS, into `out`. */
+static int read_blocks(struct base_file *file, const struct sum_page *page, uint64_t first,
+		       size_t count, uint8_t *out, struct problem *why)
+{
+	ssize_t got = disk_file_read(file->data, out, count * BASE_BLOCK, first * BASE_BLOCK);
+	int r;
+
+	if (got < 0)
+		return problem_errno(why, got, "base/%016llx.dat at %llu",
+				     (unsigned long long)file->ino,
+				     (unsigned long long)(first * BASE_BLOCK));
+	memset(out + got, 0, count * BASE_BLOCK - got);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t sum = from_le32(page->sums[(first + i) % SUMS_PER_PAGE]);
+
+		if (!sum) {
+			memset(out + i * BASE_BLOCK, 0, BASE_BLOCK);
+			continue;
+		}
+		r = check_block(file, first + i, sum, out + i * BASE_BLOCK, why);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* As much of the range as lies in one page and one batch; returns the bytes done. */
+static ssize_t read_some(struct base_file *file, uint64_t offset, uint8_t *out, size_t size,
+			 struct problem *why)
+{
+	uint8_t blocks[BATCH_BLOCKS * BASE_BLOCK];
+	uint64_t index = offset / PAGE_BYTES, first = offset / BASE_BLOCK, last;
+	size_t skip = offset % BASE_BLOCK;
+	struct sum_page page;
+	int r;
+
+	size = MIN(size, (index + 1) * PAGE_BYTES - offset);
+	if (!has_page(file, index)) {
+		memset(out, 0, size);
+		return size;
+	}
+	size = MIN(size, sizeof blocks - skip);
+	last = (offset + size - 1) / BASE_BLOCK;
+	r = read_page(file, index, &page, why);
+	if (r >= 0)
+		r = read_blocks(file, &page, first, last - first + 1, blocks, why);
+	if (r < 0)
+		return r;
+	memcpy(out, blocks + skip, size);
+	return size;
+}
+
+int base_read(struct base *base, uint64_t ino, uint64_t offset, void *buf, size_t size,
+	      struct problem *why)
+{
+	struct base_file *file = find_file(base, ino);
+	uint8_t *out = buf;
+	ssize_t done = 0;
+	int r;
+
+	if (!file || !base_may_have_data(base, ino, offset, size)) {
+		memset(buf, 0, size);
+		return 0;
+	}
+	r = get_file(base, file);
+	if (r < 0)
+		return problem_errno(why, r, "cannot open base/%016llx", (unsigned long long)ino);
+	while (size && done >= 0) {
+		done = read_some(file, offset, out, size, why);
+		if (done < 0)
+			break;
+		offset += done;
+		out += done;
+		size -= done;
+	}
+	put_file(base, file);
+	return done < 0 ? done : 0;
+}
+
+/* --- Writing ---------------------------------------------------------------------------------- */
+
+int base_write(struct base *base, uint64_t ino, uint64_t offset, const void *data, size_t size)
+{
+	struct base_file *file = make_file(base, ino);
+	int r = get_file(base, file);
+
+	if (r < 0)
+		return r;
+	r = disk_file_write(file->data, data, size, offset);
+	put_file(base, file);
+	return r;
+}
+
+int base_write_sums(struct base *base, uint64_t ino, const struct sum_page *page)
+{
+	struct base_file *file = make_file(base, ino);
+	int r = get_file(base, file);
+
+	if (r < 0)
+		return r;
+	r = disk_file_write(file->sums, page, sizeof *page, from_le32(page->index) * sizeof *page);
+	put_file(base, file);
+	return r;
+}
+
+int base_shrink(struct base *base, uint64_t ino, uint64_t size)
+{
+	struct base_file *file = find_file(base, ino);
+	uint64_t old;
+	int r;
+
+	if (!file)
+		return 0;
+	size = ALIGN_UP(size, BASE_BLOCK);
+	r = get_file(base, file);
+	if (r < 0)
+		return r;
+	r = disk_file_size(file->data, &old);
+	if (r >= 0 && old > size)
+		r = disk_file_truncate(file->data, size);
+	put_file(base, file);
+	return r;
+}
+
+int base_sync(struct base *base, uint64_t ino)
+{
+	struct base_file *file = find_file(base, ino);
+	int r;
+
+	if (!file)
+		return 0;
+	r = get_file(base, file);
+	if (r < 0)
+		return r;
+	r = disk_file_sync(file->data);
+	if (r >= 0)
+		r = disk_file_sync(file->sums);
+	put_file(base, file);
+	return r;
+}
+
+int base_remove(struct base *base, uint64_t ino)
+{
+	struct base_file *file = map64_remove(&base->files, ino);
+	char name[DISK_NAME_MAX];
+	int r, second;
+
+	if (file) {
+		close_file(base, file);
+		file_free(file);
+	}
+	file_name(ino, "dat", name);
+	r = disk_remove(base->disk, name);
+	file_name(ino, "sum", name);
+	second = disk_remove(base->disk, name);
+	return r < 0 && r != -ENOENT ? r : second < 0 && second != -ENOENT ? second : 0;
+}
+
+int base_for_each(struct base *base, int (*fn)(uint64_t ino, void *arg), void *arg)
+{
+	map64_for_each (&base->files, slot) {
+		int r = fn(slot->key, arg);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* --- As bytes --------------------------------------------------------------------------------- */
+
+void base_encode(const struct base *base, struct buffer *out)
+{
+	buffer_put64(out, base->files.count);
+	map64_for_each (&base->files, slot) {
+		const struct base_file *file = slot->value;
+
+		buffer_put64(out, file->ino);
+		buffer_put64(out, file->run_count);
+		for (size_t i = 0; i < file->run_count; i++) {
+			buffer_put64(out, file->runs[i].first);
+			buffer_put64(out, file->runs[i].count);
+		}
+	}
+}
+
+static void get_runs(struct base_file *file, struct cursor *in)
+{
+	uint64_t count = cursor_get64(in), end = 0;
+
+	for (uint64_t i = 0; i < count && cursor_ok(in); i++) {
+		struct run run = {cursor_get64(in), cursor_get64(in)};
+
+		if ((i && run.first <= end) || !run.count || run.first + run.count < run.first) {
+			in->bad = true;
+			return;
+		}
+		end = run.first + run.count;
+		xgrow(file->runs, file->run_count, file->run_room);
+		file->runs[file->run_count++] = run;
+	}
+}
+
+int base_decode(struct base *base, struct cursor *in)
+{
+	uint64_t count = cursor_get64(in);
+
+	forget_files(base);
+	for (uint64_t i = 0; i < count && cursor_ok(in); i++) {
+		uint64_t ino = cursor_get64(in);
+
+		if (!ino || find_file(base, ino))
+			return -EBADMSG;
+		get_runs(make_file(base, ino), in);
+	}
+	return cursor_ok(in) ? 0 : -EBADMSG;
+}
+
+uint64_t base_bytes(struct base *base)
+{
+	uint64_t bytes = 0;
+
+	map64_for_each (&base->files, slot) {
+		struct base_file *file = slot->value;
+		uint64_t data = 0, sums = 0;
+
+		if (get_file(base, file) < 0)
+			continue;
+		disk_file_allocated(file->data, &data);
+		disk_file_allocated(file->sums, &sums);
+		put_file(base, file);
+		bytes += data + sums;
+	}
+	return bytes;
+}
+
+/* --- Verifying -------------------------------------------------------------------------------- */
+
+bool base_next_page(struct base *base, uint64_t ino, uint64_t page, uint64_t *ret)
+{
+	struct base_file *file = find_file(base, ino);
+	size_t i = file ? run_of(file, page) : 0;
+
+	if (!file || i == file->run_count)
+		return false;
+	*ret = MAX(page, file->runs[i].first);
+	return true;
+}
+
+static void verify_blocks(struct base_file *file, uint64_t index,
+			  void (*report)(const char *line, void *arg), void *arg)
+{
+	uint8_t block[BASE_BLOCK];
+	struct sum_page page;
+	struct problem why;
+
+	if (read_page(file, index, &page, &why) < 0) {
+		report(why.text, arg);
+		return;
+	}
+	for (uint64_t i = 0; i < SUMS_PER_PAGE; i++)
+		if (from_le32(page.sums[i]) &&
+		    read_blocks(file, &page, index * SUMS_PER_PAGE + i, 1, block, &why) < 0)
+			report(why.text, arg);
+}
+
+void base_verify_page(struct base *base, uint64_t ino, uint64_t page,
+		      void (*report)(const char *line, void *arg), void *arg)
+{
+	struct base_file *file = find_file(base, ino);
+	struct problem why;
+	int r = file ? get_file(base, file) : 0;
+
+	if (r < 0) {
+		problem_errno(&why, r, "base/%016llx: cannot be opened; inode %llu is lost",
+			      (unsigned long long)ino, (unsigned long long)ino);
+		report(why.text, arg);
+	} else if (file) {
+		verify_blocks(file, page, report, arg);
+		put_file(base, file);
+	}
+}

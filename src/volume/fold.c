@@ -1,0 +1,588 @@
+#include "volume/fold.h"
+
+#include "base/alloc.h"
+#include "base/crc32c.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+/* Blocks worked on together. */
+#define WINDOW_BLOCKS 256
+#define WINDOW_BYTES ((uint64_t)WINDOW_BLOCKS * BASE_BLOCK)
+
+/* What becomes of a block of a window. */
+enum block_fate {
+	BLOCK_UNTOUCHED = 0,
+	BLOCK_ZERO,  /* wholly zero by decree: a hole */
+	BLOCK_WHOLE, /* wholly from the tape */
+	BLOCK_PARTLY /* partly from the base: goes into the intent */
+};
+
+struct window {
+	uint64_t ino;
+	uint64_t first; /* block */
+	uint8_t data[WINDOW_BYTES];
+	uint8_t fate[WINDOW_BLOCKS];
+	/* What it is to be could not be read: its checksum is made wrong, so that nobody ever takes
+	 * it for data. */
+	bool poisoned[WINDOW_BLOCKS];
+};
+
+/* Entries of an intent, behind the base's pages. */
+enum { INTENT_END = 0, INTENT_BLOCK = 1, INTENT_SUMS = 2 };
+
+/* --- What a window becomes ----------------------------------------------------------------------
+ */
+
+/* Bytes of the block that extents (or the end of the file) speak for; how many of them zero by
+ * decree. */
+struct coverage {
+	uint32_t data, zero;
+};
+
+static void cover_range(struct coverage *cover, uint64_t window_offset, uint64_t from, uint64_t to,
+			bool zero)
+{
+	while (from < to) {
+		uint64_t block = (from - window_offset) / BASE_BLOCK;
+		uint64_t end = MIN(to, window_offset + (block + 1) * BASE_BLOCK);
+
+		*(zero ? &cover[block].zero : &cover[block].data) += end - from;
+		from = end;
+	}
+}
+
+static void find_fates(const struct inode *inode, struct window *w)
+{
+	struct coverage cover[WINDOW_BLOCKS] = {0};
+	uint64_t offset = w->first * BASE_BLOCK, end = offset + WINDOW_BYTES;
+	struct extent e;
+
+	for (uint64_t at = offset;
+	     at < end && extents_next(&inode->extents, at, &e) && e.offset < end;
+	     at = extent_end(&e))
+		cover_range(cover, offset, MAX(at, e.offset), MIN(end, extent_end(&e)),
+			    extent_is_zero(&e));
+	for (size_t i = 0; i < WINDOW_BLOCKS; i++) {
+		uint64_t start = offset + i * BASE_BLOCK;
+
+		if (!cover[i].data && !cover[i].zero) {
+			w->fate[i] = BLOCK_UNTOUCHED;
+			continue;
+		}
+		/* Behind the end of the file all is zeros, whatever extents say. */
+		if (start >= inode->size || cover[i].zero == BASE_BLOCK)
+			w->fate[i] = BLOCK_ZERO;
+		else if (inode->size < start + BASE_BLOCK)
+			w->fate[i] = BLOCK_PARTLY;
+		else
+			w->fate[i] = cover[i].data + cover[i].zero == BASE_BLOCK ? BLOCK_WHOLE
+										 : BLOCK_PARTLY;
+	}
+}
+
+static void poison(struct window *w, uint64_t from, uint64_t to)
+{
+	for (uint64_t block = from / BASE_BLOCK; block * BASE_BLOCK < to; block++)
+		w->poisoned[block - w->first] = true;
+}
+
+/* Bytes [from, to) of the file, from one extent, into the window. */
+static int lay_extent(struct volume *v, struct window *w, const struct extent *e, uint64_t from,
+		      uint64_t to)
+{
+	uint8_t *out = w->data + (from - w->first * BASE_BLOCK);
+	struct problem why = {""};
+	int r;
+
+	if (extent_is_zero(e)) {
+		memset(out, 0, to - from);
+		return 0;
+	}
+	r = tape_read(v->tape, extent_src(e), e->skip + (from - e->offset), out, to - from, &why);
+	if (r != -EBADMSG)
+		return r;
+	volume_note_error(v, "damage met while folding: %s", why.text);
+	poison(w, from, to);
+	return 0;
+}
+
+/*
+ * Fill the window: old content under partly covered blocks if `with_old`, then the extents, then
+ * zeros behind the end of the file.
+ */
+static int fill_window(struct volume *v, const struct inode *inode, struct window *w, bool with_old)
+{
+	uint64_t offset = w->first * BASE_BLOCK, end = offset + WINDOW_BYTES;
+	struct problem why = {""};
+	struct extent e;
+	int r;
+
+	memset(w->data, 0, sizeof w->data);
+	memset(w->poisoned, 0, sizeof w->poisoned);
+	for (size_t i = 0; i < WINDOW_BLOCKS && with_old; i++) {
+		if (w->fate[i] != BLOCK_PARTLY)
+			continue;
+		r = base_read(v->base, inode->ino, offset + i * BASE_BLOCK,
+			      w->data + i * BASE_BLOCK, BASE_BLOCK, &why);
+		if (r == -EBADMSG)
+			w->poisoned[i] = true;
+		else if (r < 0)
+			return r;
+	}
+	for (uint64_t at = offset;
+	     at < end && extents_next(&inode->extents, at, &e) && e.offset < end;
+	     at = extent_end(&e)) {
+		r = lay_extent(v, w, &e, MAX(at, e.offset), MIN(end, extent_end(&e)));
+		if (r < 0)
+			return r;
+	}
+	if (inode->size < end) {
+		uint64_t from = MAX(inode->size, offset) - offset;
+
+		memset(w->data + from, 0, WINDOW_BYTES - from);
+	}
+	return 0;
+}
+
+/*
+ * Call `fn` for each window of the inode that an extent touches and where anything is or will be:
+ * where there is neither data now nor before, zeros need no work.
+ */
+static int for_each_window(struct volume *v, const struct inode *inode,
+			   int (*fn)(struct volume *v, const struct inode *inode, struct window *w,
+				     void *arg),
+			   void *arg)
+{
+	CLEANUP(free) struct window *w = xmalloc(sizeof *w);
+	uint64_t at = 0,
+		 limit = MAX(base_data_end(v->base, inode->ino), extents_data_end(&inode->extents));
+	struct extent e;
+	int r = 0;
+
+	w->ino = inode->ino;
+	while (r >= 0 && at < limit && extents_next(&inode->extents, at, &e)) {
+		w->first = ALIGN_DOWN(MAX(at, e.offset), WINDOW_BYTES) / BASE_BLOCK;
+		if (w->first * BASE_BLOCK >= limit)
+			break;
+		find_fates(inode, w);
+		r = fn(v, inode, w, arg);
+		at = w->first * BASE_BLOCK + WINDOW_BYTES;
+	}
+	return r;
+}
+
+/* --- Steps 1 and 2: the intent
+ * -------------------------------------------------------------------- */
+
+/* The page of checksums being changed; windows come in order, so one at a time is enough. */
+struct staging {
+	struct buffer entries;
+	struct sum_page page;
+	uint64_t ino, index;
+	bool loaded, changed;
+};
+
+static void flush_page(struct staging *s)
+{
+	if (s->loaded && s->changed) {
+		base_seal_sums(&s->page, s->ino, s->index);
+		buffer_put8(&s->entries, INTENT_SUMS);
+		buffer_put64(&s->entries, s->ino);
+		buffer_put64(&s->entries, s->index);
+		buffer_put(&s->entries, &s->page, sizeof s->page);
+	}
+	s->loaded = s->changed = false;
+}
+
+static int set_sum(struct volume *v, struct staging *s, uint64_t ino, uint64_t block, uint32_t sum)
+{
+	uint64_t index = block / SUMS_PER_PAGE;
+	le32 *slot = &s->page.sums[block % SUMS_PER_PAGE];
+	struct problem why = {""};
+	int r;
+
+	if (!s->loaded || s->ino != ino || s->index != index) {
+		flush_page(s);
+		r = base_load_sums(v->base, ino, index, &s->page, &why);
+		if (r < 0) {
+			volume_note_error(v, "folding stops: %s", why.text);
+			return r;
+		}
+		s->loaded = true;
+		s->ino = ino;
+		s->index = index;
+	}
+	s->changed = s->changed || from_le32(*slot) != sum;
+	*slot = to_le32(sum);
+	return 0;
+}
+
+static int stage_window(struct volume *v, const struct inode *inode, struct window *w, void *arg)
+{
+	struct staging *s = arg;
+	int r;
+
+	r = fill_window(v, inode, w, true);
+	for (size_t i = 0; i < WINDOW_BLOCKS && r >= 0; i++) {
+		const uint8_t *data = w->data + i * BASE_BLOCK;
+		uint32_t sum = 0;
+
+		if (w->fate[i] == BLOCK_UNTOUCHED)
+			continue;
+		if (w->fate[i] != BLOCK_ZERO)
+			sum = base_sum(data) ^ (w->poisoned[i] ? 0x5a5a5a5a : 0);
+		if (w->fate[i] == BLOCK_PARTLY) {
+			buffer_put8(&s->entries, INTENT_BLOCK);
+			buffer_put64(&s->entries, inode->ino);
+			buffer_put64(&s->entries, w->first + i);
+			buffer_put(&s->entries, data, BASE_BLOCK);
+		}
+		r = set_sum(v, s, inode->ino, w->first + i, sum);
+	}
+	return r;
+}
+
+static int apply_record(const struct tape_record *record, void *arg)
+{
+	struct state *state = arg;
+	struct change change;
+	int r;
+
+	r = change_decode(record, &change);
+	return r < 0 ? r : state_apply(state, &change, record->lsn, record->time_us);
+}
+
+/*
+ * The base's state, moved along `path`.  With the extents that are to be moved; `state` is of no
+ * use after a failure.
+ */
+static int advance_state(struct volume *v, const struct lineage *path)
+{
+	struct problem why = {""};
+	int r = 0;
+
+	for (size_t i = 0; i < path->count && r >= 0; i++)
+		r = tape_scan(v->tape, path->spans[i].from, path->spans[i].to, apply_record,
+			      v->base_state, &why);
+	v->base_state->position = lineage_end(path, v->base_state->position);
+	if (r < 0)
+		volume_note_error(v, "folding stops: %s", why.text[0] ? why.text : strerror(-r));
+	return r;
+}
+
+static bool has_extents(const struct inode *inode)
+{
+	return S_ISREG(inode->mode) && inode->extents.count;
+}
+
+static int write_intent(struct volume *v, struct moment horizon, struct buffer *ret_entries)
+{
+	CLEANUP(buffer) struct buffer bytes = {0};
+	struct staging *s = xcalloc(1, sizeof *s);
+	int r = 0;
+
+	state_for_each_inode (v->base_state, inode)
+		if (r >= 0 && has_extents(inode))
+			r = for_each_window(v, inode, stage_window, s);
+	flush_page(s);
+	buffer_put8(&s->entries, INTENT_END);
+	if (r >= 0) {
+		CLEANUP(buffer) struct buffer extra = {0};
+
+		base_encode(v->base, &extra);
+		buffer_put(&extra, s->entries.data, s->entries.size);
+		pthread_rwlock_rdlock(&v->lock);
+		image_encode(v->uuid, v->base_position, horizon, v->base_state, &v->timeline,
+			     &extra, &bytes);
+		pthread_rwlock_unlock(&v->lock);
+		image_seal(&bytes);
+		r = disk_replace_file(v->disk, "base/intent", bytes.data, bytes.size);
+	}
+	*ret_entries = s->entries;
+	free(s);
+	return r;
+}
+
+/* --- Step 3: the blocks
+ * --------------------------------------------------------------------------- */
+
+static int put_entry(struct volume *v, uint8_t kind, uint64_t ino, uint64_t index,
+		     const void *bytes)
+{
+	if (kind == INTENT_BLOCK)
+		return base_write(v->base, ino, index * BASE_BLOCK, bytes, BASE_BLOCK);
+	base_add_page(v->base, ino, index);
+	return base_write_sums(v->base, ino, bytes);
+}
+
+/*
+ * Partly covered blocks and pages of checksums.  Those of one inode stand together and are written
+ * together, so that a reader never sees one without the other.
+ */
+static int put_entries(struct volume *v, const struct buffer *entries)
+{
+	struct cursor in;
+	uint64_t last = 0;
+	int r = 0;
+
+	cursor_init(&in, entries->data, entries->size);
+	for (;;) {
+		uint8_t kind = cursor_get8(&in);
+		uint64_t ino, index;
+		const void *bytes;
+
+		if (kind == INTENT_END)
+			break;
+		ino = cursor_get64(&in);
+		index = cursor_get64(&in);
+		bytes = cursor_bytes(&in, BASE_BLOCK);
+		if (!bytes || kind > INTENT_SUMS) {
+			r = -EBADMSG;
+			break;
+		}
+		if (ino != last) {
+			if (last)
+				pthread_rwlock_unlock(&v->base_lock);
+			pthread_rwlock_wrlock(&v->base_lock);
+			last = ino;
+		}
+		r = put_entry(v, kind, ino, index, bytes);
+		if (r < 0)
+			break;
+	}
+	if (last)
+		pthread_rwlock_unlock(&v->base_lock);
+	return r < 0 ? r : cursor_done(&in) ? 0 : -EBADMSG;
+}
+
+static int put_window(struct volume *v, const struct inode *inode, struct window *w, void *arg)
+{
+	int r;
+
+	if (!memchr(w->fate, BLOCK_WHOLE, sizeof w->fate))
+		return 0;
+	r = fill_window(v, inode, w, false);
+	for (size_t i = 0, next; i < WINDOW_BLOCKS && r >= 0; i = next) {
+		next = i + 1;
+		if (w->fate[i] != BLOCK_WHOLE)
+			continue;
+		while (next < WINDOW_BLOCKS && w->fate[next] == BLOCK_WHOLE)
+			next++;
+		r = base_write(v->base, inode->ino, (w->first + i) * BASE_BLOCK,
+			       w->data + i * BASE_BLOCK, (next - i) * BASE_BLOCK);
+	}
+	return r;
+}
+
+static int put_inode(struct volume *v, const struct inode *inode)
+{
+	int r;
+
+	r = for_each_window(v, inode, put_window, NULL);
+	if (r < 0)
+		return r;
+	pthread_rwlock_wrlock(&v->base_lock);
+	r = base_shrink(v->base, inode->ino, inode->size);
+	pthread_rwlock_unlock(&v->base_lock);
+	return r < 0 ? r : base_sync(v->base, inode->ino);
+}
+
+static int put_blocks(struct volume *v, const struct buffer *entries)
+{
+	int r;
+
+	r = put_entries(v, entries);
+	state_for_each_inode (v->base_state, inode)
+		if (r >= 0 && has_extents(inode))
+			r = put_inode(v, inode);
+	return r < 0 ? r : disk_sync_names(v->disk, "base");
+}
+
+/* --- Step 4: the new base
+ * --------------------------------------------------------------------------- */
+
+static int find_removed(uint64_t ino, void *arg)
+{
+	struct {
+		struct volume *v;
+		uint64_t *inos;
+		size_t count, room;
+	} *removed = arg;
+
+	if (!state_inode(removed->v->base_state, ino)) {
+		xgrow(removed->inos, removed->count, removed->room);
+		removed->inos[removed->count++] = ino;
+	}
+	return 0;
+}
+
+/* Files of inodes that no reachable state has. */
+static int remove_files(struct volume *v)
+{
+	struct {
+		struct volume *v;
+		uint64_t *inos;
+		size_t count, room;
+	} removed = {.v = v};
+	int r = 0;
+
+	base_for_each(v->base, find_removed, &removed);
+	pthread_rwlock_wrlock(&v->base_lock);
+	for (size_t i = 0; i < removed.count && r >= 0; i++)
+		r = base_remove(v->base, removed.inos[i]);
+	pthread_rwlock_unlock(&v->base_lock);
+	free(removed.inos);
+	return r;
+}
+
+static int write_state(struct volume *v, struct moment horizon)
+{
+	CLEANUP(buffer) struct buffer bytes = {0};
+	CLEANUP(buffer) struct buffer extra = {0};
+
+	base_encode(v->base, &extra);
+	pthread_rwlock_rdlock(&v->lock);
+	image_encode(v->uuid, v->base_state->position, horizon, v->base_state, &v->timeline, &extra,
+		     &bytes);
+	pthread_rwlock_unlock(&v->lock);
+	image_seal(&bytes);
+	return disk_replace_file(v->disk, "base/state", bytes.data, bytes.size);
+}
+
+/* The head need not remember what the base has now. */
+static void forget_extents(struct volume *v, const struct inode *folded)
+{
+	struct inode *inode;
+	struct extent e;
+
+	pthread_rwlock_wrlock(&v->lock);
+	inode = v->head.state ? state_inode(v->head.state, folded->ino) : NULL;
+	for (uint64_t at = 0; inode && extents_next(&folded->extents, at, &e);
+	     at = extent_end(&e)) {
+		v->head.state->extents -= inode->extents.count;
+		extents_forget(&inode->extents, e.offset, extent_size(&e), v->base_position);
+		v->head.state->extents += inode->extents.count;
+	}
+	pthread_rwlock_unlock(&v->lock);
+}
+
+static int publish(struct volume *v, struct moment horizon)
+{
+	int r;
+
+	/* The new base's own description must not have extents: they are in its files now. */
+	struct map64 *inodes = &v->base_state->inodes;
+	struct extents *kept = xcalloc(inodes->room, sizeof *kept);
+
+	map64_for_each (inodes, slot) {
+		struct inode *inode = slot->value;
+
+		if (!has_extents(inode))
+			continue;
+		kept[slot - inodes->slots] = inode->extents;
+		inode->extents = (struct extents){0};
+	}
+	v->base_state->extents = 0;
+	r = remove_files(v);
+	if (r >= 0)
+		r = write_state(v, horizon);
+	if (r >= 0) {
+		pthread_rwlock_wrlock(&v->base_lock);
+		v->base_position = v->base_state->position;
+		pthread_rwlock_unlock(&v->base_lock);
+	}
+	map64_for_each (inodes, slot) {
+		struct extents *extents = &kept[slot - inodes->slots];
+
+		if (extents->count && r >= 0)
+			forget_extents(v, &(struct inode){.ino = slot->key, .extents = *extents});
+		extents_done(extents);
+	}
+	free(kept);
+	return r;
+}
+
+static int remove_intent(struct volume *v)
+{
+	int r = disk_remove(v->disk, "base/intent");
+
+	return r < 0 ? r : disk_sync_names(v->disk, "base");
+}
+
+static void raise_floor(struct volume *v, struct moment horizon)
+{
+	pthread_rwlock_wrlock(&v->lock);
+	if (horizon.lsn > v->floor.lsn)
+		v->floor = horizon;
+	pthread_rwlock_unlock(&v->lock);
+}
+
+/* Nothing to move, but abandoned stretches of tape are to be dropped. */
+static int move_horizon(struct volume *v, struct moment horizon)
+{
+	int r = write_state(v, horizon);
+
+	if (r >= 0)
+		raise_floor(v, horizon);
+	return r;
+}
+
+int fold_step(struct volume *v, const struct lineage *path, struct moment horizon)
+{
+	CLEANUP(buffer) struct buffer entries = {0};
+	int r = v->fold_error;
+
+	if (r >= 0 && !path->count)
+		return move_horizon(v, horizon);
+	if (r >= 0)
+		r = tape_sync(v->tape, lineage_end(path, 0));
+	if (r < 0)
+		return r;
+	r = advance_state(v, path);
+	if (r >= 0)
+		r = write_intent(v, horizon, &entries);
+	if (r >= 0) {
+		raise_floor(v, horizon);
+		r = put_blocks(v, &entries);
+	}
+	if (r >= 0)
+		r = publish(v, horizon);
+	if (r >= 0)
+		r = remove_intent(v);
+	if (r < 0) {
+		v->fold_error = r;
+		volume_note_error(v, "folding has stopped until the volume is opened again: %s",
+				  strerror(-r));
+	}
+	return r;
+}
+
+int fold_redo(struct volume *v, struct image *intent, struct problem *why)
+{
+	CLEANUP(buffer) struct buffer entries = {0};
+	struct cursor extra;
+	int r = 0;
+
+	if (intent->state->position > v->base_state->position ||
+	    (intent->state->position == v->base_state->position &&
+	     intent->base == v->base_position)) {
+		cursor_init(&extra, intent->extra.data, intent->extra.size);
+		r = base_decode(v->base, &extra);
+		if (r < 0)
+			return problem_errno(why, r, "base/intent: pages of checksums");
+		buffer_put(&entries, extra.at, cursor_left(&extra));
+		state_free(v->base_state);
+		v->base_state = take(intent->state);
+		v->floor = intent->horizon;
+		r = put_blocks(v, &entries);
+		if (r >= 0)
+			r = publish(v, intent->horizon);
+		log_info("volume: finished the fold to LSN %llu that was interrupted",
+			 (unsigned long long)v->base_position);
+	}
+	if (r >= 0)
+		r = remove_intent(v);
+	return r < 0 ? problem_errno(why, r, "cannot finish the fold that was interrupted") : 0;
+}

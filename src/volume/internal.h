@@ -1,0 +1,139 @@
+/*
+ * Internal: what the modules of this folder share of a volume.  Nobody outside includes it.
+ *
+ * Lock order: fold_lock, base_lock, lock, refs_lock, notes_lock; the tape's own come last.
+ */
+#pragma once
+
+#include "tape/tape.h"
+#include "volume/base.h"
+#include "volume/image.h"
+#include "volume/state.h"
+#include "volume/timeline.h"
+#include "volume/volume.h"
+
+#include <pthread.h>
+
+struct view {
+	struct volume *volume;
+	struct state *state; /* of the head: guarded by volume->lock; else never changes */
+	struct moment moment;
+	struct view *next; /* in volume->views */
+};
+
+/* For rates: how things stood at a time. */
+struct sample {
+	int64_t monotonic_us;
+	uint64_t records, tape_bytes, base_bytes;
+};
+#define SAMPLES 61
+
+struct volume {
+	struct disk *disk;
+	struct volume_options options;
+	uint8_t uuid[16];
+	uint64_t segment_bytes;
+	int64_t created_us;
+	struct tape *tape;
+
+	/* Held by whoever folds, builds a state from images, or changes the list of views. */
+	pthread_mutex_t fold_lock;
+	struct state *base_state; /* at base_position, without extents; fold_lock */
+	struct checkpoint {
+		uint64_t position, bytes;
+	} * checkpoints; /* ascending; fold_lock */
+	size_t checkpoint_count, checkpoint_room;
+	struct view *views; /* fold_lock */
+	int fold_error;     /* base_state cannot be trusted any more: no fold until reopened */
+
+	/* Shared while reading what extents and base say; exclusive to change the base under
+	 * readers. */
+	pthread_rwlock_t base_lock;
+	struct base *base;
+	uint64_t base_position; /* an extent recorded before it is in the base */
+
+	/* Exclusive to change. */
+	pthread_rwlock_t lock;
+	struct view head;
+	struct timeline timeline;
+	int64_t window_us;
+	struct moment floor;       /* of the horizon: what is before may be gone */
+	uint64_t records, bytes;   /* appended since opening */
+	uint64_t replayed_records; /* when opened */
+
+	pthread_mutex_t refs_lock;
+	struct map64 refs; /* inode -> how often it is known outside */
+
+	/* The background thread, and who waits for it. */
+	pthread_t thread;
+	bool thread_runs;
+	pthread_mutex_t notes_lock;
+	pthread_cond_t wake;       /* the thread has something to do */
+	pthread_cond_t round_done; /* a round of maintenance has ended */
+	bool stop, room_wanted, folding, space_short;
+	uint64_t rounds;
+	bool round_gained; /* the last round gave some room */
+	uint64_t folds, checkpoints_written;
+	struct sample seconds[SAMPLES], minutes[SAMPLES]; /* newest at [count % SAMPLES] */
+	uint64_t second_count, minute_count;
+	uint64_t base_bytes;
+	char last_error[512];
+	int64_t last_error_time_us;
+};
+
+/* volume.c */
+int64_t volume_clock(struct volume *v);
+/* Remember for volume_get_stats(), and log. */
+void volume_note_error(struct volume *v, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/*
+ * Record and apply one change that has been checked against the head.  Called with `lock` held
+ * exclusively. -ENOSPC and the tape's errors, with nothing changed.
+ */
+int volume_commit(struct volume *v, const struct change *change, const struct iovec *data,
+		  int data_count, struct tape_record *ret);
+/*
+ * The state at `position`, by the nearest image and replay.  Called with fold_lock.  The caller
+ * owns *ret.
+ */
+int volume_build_state(struct volume *v, uint64_t position,
+		       bool (*progress)(uint64_t done, uint64_t total, void *arg), void *arg,
+		       struct state **ret, struct problem *why);
+/* How many records volume_build_state() would read for `position`.  Called with fold_lock. */
+uint64_t volume_replay_length(struct volume *v, uint64_t position);
+/* Records that begin in [from, to) of the tape. */
+int volume_count_records(struct volume *v, uint64_t from, uint64_t to, uint64_t *ret_records,
+			 uint64_t *ret_bytes, struct problem *why);
+/* Write the superblock as it is in memory. */
+int volume_write_superblock(struct disk *disk, const struct superblock *super);
+int volume_read_superblock(struct disk *disk, struct superblock *ret, struct problem *why);
+void checkpoint_name(uint64_t position, char name[DISK_NAME_MAX]);
+void checkpoint_forget(struct volume *v, size_t index);
+
+/* moments.c */
+/* The horizon now; called with `lock` held. */
+void volume_compute_horizon(struct volume *v, struct moment *ret);
+
+/* fold.c: see fold.h */
+/*
+ * Move the base along `path` (a common part of all lineages, from the base) and publish `horizon`.
+ * Called with fold_lock.
+ */
+int fold_step(struct volume *v, const struct lineage *path, struct moment horizon);
+/* A fold that a crash interrupted: do it again.  Called while opening. */
+int fold_redo(struct volume *v, struct image *intent, struct problem *why);
+
+/* maintain.c */
+int volume_start_thread(struct volume *v);
+void volume_stop_thread(struct volume *v);
+/* The disk is full: try to get room by giving up history.  True when it is worth trying again. */
+bool volume_make_room(struct volume *v);
+uint64_t volume_reserve(struct volume *v);
+
+/* Run `expr` on the head, again after making room if the disk was full. */
+#define CHANGE_HEAD(v, r, expr)                                 \
+	do {                                                    \
+		pthread_rwlock_wrlock(&(v)->lock);              \
+		(r) = (v)->options.read_only ? -EROFS : (expr); \
+		pthread_rwlock_unlock(&(v)->lock);              \
+	} while ((r) == -ENOSPC && volume_make_room(v))
