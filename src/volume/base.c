@@ -30,7 +30,6 @@ struct base_file {
 
 struct base {
 	struct disk *disk;
-	int open_flags;
 	struct map64 files;
 	pthread_mutex_t mutex;
 	uint64_t uses; /* a clock for last_used */
@@ -45,12 +44,11 @@ static void file_free(struct base_file *file)
 	free(file);
 }
 
-struct base *base_new(struct disk *disk, bool read_only)
+struct base *base_new(struct disk *disk)
 {
 	struct base *base = xcalloc(1, sizeof *base);
 
 	base->disk = disk;
-	base->open_flags = read_only ? DISK_READ_ONLY : DISK_CREATE;
 	pthread_mutex_init(&base->mutex, NULL);
 	return base;
 }
@@ -103,18 +101,18 @@ static void close_oldest(struct base *base)
 		close_file(base, oldest);
 }
 
-static int open_file(struct base *base, struct base_file *file)
+static int open_file(struct base *base, struct base_file *file, int flags)
 {
 	CLEANUP(disk_file) struct disk_file *data = NULL, *sums = NULL;
 	char name[DISK_NAME_MAX];
 	int r;
 
 	file_name(file->ino, "dat", name);
-	r = disk_open(base->disk, name, base->open_flags, &data);
+	r = disk_open(base->disk, name, flags, &data);
 	if (r < 0)
 		return r;
 	file_name(file->ino, "sum", name);
-	r = disk_open(base->disk, name, base->open_flags, &sums);
+	r = disk_open(base->disk, name, flags, &sums);
 	if (r < 0)
 		return r;
 	file->data = take(data);
@@ -123,8 +121,9 @@ static int open_file(struct base *base, struct base_file *file)
 	return 0;
 }
 
-/* The file with its descriptors open until put_file(). */
-static int get_file(struct base *base, struct base_file *file)
+/* The file with its descriptors open until put_file().  `flags`: 0, or DISK_CREATE for who writes.
+ */
+static int get_file(struct base *base, struct base_file *file, int flags)
 {
 	int r = 0;
 
@@ -132,7 +131,7 @@ static int get_file(struct base *base, struct base_file *file)
 	if (!file->data) {
 		if (base->open_files >= OPEN_FILES_MAX)
 			close_oldest(base);
-		r = open_file(base, file);
+		r = open_file(base, file, flags);
 	}
 	if (r >= 0) {
 		file->users++;
@@ -140,6 +139,14 @@ static int get_file(struct base *base, struct base_file *file)
 	}
 	pthread_mutex_unlock(&base->mutex);
 	return r;
+}
+
+/* A file that is missing is damage like any other. */
+static int cannot_open(struct base_file *file, int r, struct problem *why)
+{
+	return problem_errno(why, r == -ENOENT ? -EBADMSG : r,
+			     "base/%016llx.dat or .sum cannot be opened; inode %llu is lost",
+			     (unsigned long long)file->ino, (unsigned long long)file->ino);
 }
 
 static void put_file(struct base *base, struct base_file *file)
@@ -296,9 +303,9 @@ int base_load_sums(struct base *base, uint64_t ino, uint64_t page, struct sum_pa
 	*ret = (struct sum_page){0};
 	if (!file || !has_page(file, page))
 		return 0;
-	r = get_file(base, file);
+	r = get_file(base, file, 0);
 	if (r < 0)
-		return problem_errno(why, r, "cannot open base/%016llx", (unsigned long long)ino);
+		return cannot_open(file, r, why);
 	r = read_page(file, page, ret, why);
 	put_file(base, file);
 	return r;
@@ -384,9 +391,9 @@ int base_read(struct base *base, uint64_t ino, uint64_t offset, void *buf, size_
 		memset(buf, 0, size);
 		return 0;
 	}
-	r = get_file(base, file);
+	r = get_file(base, file, 0);
 	if (r < 0)
-		return problem_errno(why, r, "cannot open base/%016llx", (unsigned long long)ino);
+		return cannot_open(file, r, why);
 	while (size && done >= 0) {
 		done = read_some(file, offset, out, size, why);
 		if (done < 0)
@@ -404,7 +411,7 @@ int base_read(struct base *base, uint64_t ino, uint64_t offset, void *buf, size_
 int base_write(struct base *base, uint64_t ino, uint64_t offset, const void *data, size_t size)
 {
 	struct base_file *file = make_file(base, ino);
-	int r = get_file(base, file);
+	int r = get_file(base, file, DISK_CREATE);
 
 	if (r < 0)
 		return r;
@@ -416,7 +423,7 @@ int base_write(struct base *base, uint64_t ino, uint64_t offset, const void *dat
 int base_write_sums(struct base *base, uint64_t ino, const struct sum_page *page)
 {
 	struct base_file *file = make_file(base, ino);
-	int r = get_file(base, file);
+	int r = get_file(base, file, DISK_CREATE);
 
 	if (r < 0)
 		return r;
@@ -434,7 +441,7 @@ int base_shrink(struct base *base, uint64_t ino, uint64_t size)
 	if (!file)
 		return 0;
 	size = ALIGN_UP(size, BASE_BLOCK);
-	r = get_file(base, file);
+	r = get_file(base, file, 0);
 	if (r < 0)
 		return r;
 	r = disk_file_size(file->data, &old);
@@ -451,7 +458,7 @@ int base_sync(struct base *base, uint64_t ino)
 
 	if (!file)
 		return 0;
-	r = get_file(base, file);
+	r = get_file(base, file, 0);
 	if (r < 0)
 		return r;
 	r = disk_file_sync(file->data);
@@ -546,7 +553,7 @@ uint64_t base_bytes(struct base *base)
 		struct base_file *file = slot->value;
 		uint64_t data = 0, sums = 0;
 
-		if (get_file(base, file) < 0)
+		if (get_file(base, file, 0) < 0)
 			continue;
 		disk_file_allocated(file->data, &data);
 		disk_file_allocated(file->sums, &sums);
@@ -591,11 +598,10 @@ void base_verify_page(struct base *base, uint64_t ino, uint64_t page,
 {
 	struct base_file *file = find_file(base, ino);
 	struct problem why;
-	int r = file ? get_file(base, file) : 0;
+	int r = file ? get_file(base, file, 0) : 0;
 
 	if (r < 0) {
-		problem_errno(&why, r, "base/%016llx: cannot be opened; inode %llu is lost",
-			      (unsigned long long)ino, (unsigned long long)ino);
+		cannot_open(file, r, &why);
 		report(why.text, arg);
 	} else if (file) {
 		verify_blocks(file, page, report, arg);

@@ -20,8 +20,8 @@
 
 struct base;
 
-/* `disk` is borrowed.  `read_only`: a missing file is an error instead of being made. */
-struct base *base_new(struct disk *disk, bool read_only);
+/* `disk` is borrowed. */
+struct base *base_new(struct disk *disk);
 void base_free(struct base *base);
 DEFINE_CLEANUP(struct base *, base, base_free)
 

@@ -252,6 +252,16 @@ static bool give_way(struct volume *v, struct moment *horizon)
 	return true;
 }
 
+/* It opens every file: after a fold, not whenever somebody asks. */
+static void measure_base(struct volume *v)
+{
+	uint64_t bytes = base_bytes(v->base);
+
+	pthread_mutex_lock(&v->notes_lock);
+	v->base_bytes = bytes;
+	pthread_mutex_unlock(&v->notes_lock);
+}
+
 /* One step towards the horizon.  Returns 1 when there is more to do; sets *ret_gained when room was
  * made. */
 static int fold_round(struct volume *v, bool urgent, bool *ret_gained)
@@ -276,6 +286,7 @@ static int fold_round(struct volume *v, bool urgent, bool *ret_gained)
 	v->folding = true;
 	r = fold_step(v, &path, horizon);
 	v->folding = false;
+	measure_base(v);
 	if (r < 0)
 		return r;
 	v->folds++;
@@ -300,20 +311,11 @@ static void take_sample(struct volume *v)
 	pthread_rwlock_rdlock(&v->lock);
 	now.records = v->records;
 	pthread_rwlock_unlock(&v->lock);
-	last = &v->minutes[v->minute_count % SAMPLES];
-	if (!v->minute_count || now.monotonic_us - last->monotonic_us >= 60000000) {
-		uint64_t bytes;
-
-		pthread_mutex_lock(&v->fold_lock);
-		bytes = base_bytes(v->base);
-		pthread_mutex_unlock(&v->fold_lock);
-		pthread_mutex_lock(&v->notes_lock);
-		v->base_bytes = now.base_bytes = bytes;
-		v->minutes[++v->minute_count % SAMPLES] = now;
-		pthread_mutex_unlock(&v->notes_lock);
-	}
 	pthread_mutex_lock(&v->notes_lock);
 	now.base_bytes = v->base_bytes;
+	last = &v->minutes[v->minute_count % SAMPLES];
+	if (!v->minute_count || now.monotonic_us - last->monotonic_us >= 60000000)
+		v->minutes[++v->minute_count % SAMPLES] = now;
 	v->seconds[++v->second_count % SAMPLES] = now;
 	pthread_mutex_unlock(&v->notes_lock);
 }
@@ -367,7 +369,6 @@ void volume_get_stats(struct volume *volume, struct volume_stats *ret)
 		ret->checkpoint_bytes += volume->checkpoints[i].bytes;
 	for (struct view *view = volume->views; view; view = view->next)
 		ret->pins++;
-	ret->base_bytes = base_bytes(volume->base);
 	pthread_mutex_unlock(&volume->fold_lock);
 
 	pthread_rwlock_rdlock(&volume->lock);
@@ -385,6 +386,7 @@ void volume_get_stats(struct volume *volume, struct volume_stats *ret)
 	ret->folds = volume->folds;
 	ret->checkpoints = volume->checkpoints_written;
 	ret->folding = volume->folding;
+	ret->base_bytes = volume->base_bytes;
 	ret->space_short = volume->space_short;
 	memcpy(ret->last_error, volume->last_error, sizeof ret->last_error);
 	ret->last_error_time_us = volume->last_error_time_us;

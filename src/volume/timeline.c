@@ -92,7 +92,9 @@ void timeline_prune(struct timeline *t, uint64_t base, uint64_t horizon)
 	if (t->backtrack_count > TIMELINE_HISTORY_MAX)
 		drop = MIN(needed, t->backtrack_count - TIMELINE_HISTORY_MAX);
 	t->backtrack_count -= drop;
-	memmove(t->backtracks, t->backtracks + drop, t->backtrack_count * sizeof *t->backtracks);
+	if (drop)
+		memmove(t->backtracks, t->backtracks + drop,
+			t->backtrack_count * sizeof *t->backtracks);
 
 	for (size_t i = 0; i < t->mark_count; i++) {
 		bool recent = t->mark_count - i <= TIMELINE_HISTORY_MAX;

@@ -182,7 +182,7 @@ static void check_base_files(struct check *check, struct base *base)
 /* The base as the disk describes it: of a volume that is not open. */
 static struct base *load_base(struct check *check)
 {
-	CLEANUP(base) struct base *base = base_new(check->disk, true);
+	CLEANUP(base) struct base *base = base_new(check->disk);
 	CLEANUP(image) struct image image = {0};
 	struct cursor extra;
 

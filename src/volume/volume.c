@@ -106,7 +106,7 @@ static int write_first_base(struct disk *disk, const struct superblock *super)
 {
 	CLEANUP(buffer) struct buffer bytes = {0};
 	CLEANUP(buffer) struct buffer extra = {0};
-	CLEANUP(base) struct base *base = base_new(disk, false);
+	CLEANUP(base) struct base *base = base_new(disk);
 	CLEANUP(state) struct state *state = NULL;
 	struct moment horizon = {0, from_le64(super->created_us)};
 	struct timeline timeline;
@@ -561,6 +561,7 @@ static int recover(struct volume *v, struct problem *why)
 	if (r < 0)
 		return r;
 	v->timeline.known = tape_end(v->tape);
+	v->base_bytes = base_bytes(v->base);
 	r = volume_build_state(v, tape_end(v->tape), NULL, NULL, &v->head.state, why);
 	if (r < 0)
 		return r;
@@ -632,7 +633,7 @@ int volume_open(struct disk *disk, const struct volume_options *options, struct 
 	if (!v->options.fold_bytes_per_second)
 		v->options.fold_bytes_per_second = FOLD_RATE_DEFAULT;
 	v->head.volume = v;
-	v->base = base_new(disk, options->read_only);
+	v->base = base_new(disk);
 	r = take_disk(disk, why);
 	if (r >= 0)
 		r = volume_read_superblock(disk, &super, why);
