@@ -497,7 +497,7 @@ static int go_on_in(struct recovery *rec, struct segment *segment)
 	from = MIN(from, tape->end);
 	if (tape->end - ALIGN_DOWN(from, DISK_BLOCK) > tape->options.ring_bytes)
 		from = ALIGN_UP(tape->end, (uint64_t)DISK_BLOCK) - tape->options.ring_bytes;
-	tape->durable = from;
+	tape->durable = tape->proven = from;
 	tape->ring_from = tape->end; /* before that there is no whole record for certain */
 	r = open_segment(rec, segment->summary.lsn, 0, &segment->file);
 	if (r < 0)
@@ -519,7 +519,7 @@ static int go_on(struct recovery *rec, bool damaged)
 	struct tape *tape = rec->tape;
 	int r;
 
-	tape->durable = tape->end;
+	tape->durable = tape->proven = tape->end;
 	if (tape->options.read_only)
 		return 0;
 	r = sweep_indexes(rec);

@@ -62,7 +62,7 @@ static void put_record(struct tape *tape, const struct piece *piece, struct reco
 	*ret = (struct record){
 		.lsn = tape->end,
 		.time_us = piece->time_us,
-		.durable = tape->durable,
+		.durable = tape->proven,
 		.meta_size = piece->meta_size,
 		.data_size = piece->data_size,
 		.epoch = tape->epoch,
@@ -229,7 +229,7 @@ static int flush(struct tape *tape)
 		break_tape(tape, r);
 		return tape->broken;
 	}
-	tape->durable = to;
+	tape->durable = tape->proven = to;
 	pthread_cond_broadcast(&tape->changed);
 	if (tape->threaded && segments_unsealed(tape))
 		pthread_cond_signal(&tape->work);
