@@ -15,8 +15,7 @@ const char *ending_text(enum ending ending)
 		[END_NOT_FOUND] = "there is no such cluster, mark or backtrack",
 		[END_UNREACHABLE] =
 			"the moment cannot be reached: it is before the horizon or in the future",
-		[END_BUSY] = "the cluster is busy with something else, or does not run and would "
-			     "have to",
+		[END_BUSY] = "the cluster is busy, or does not run and would have to",
 		[END_DAMAGED] = "something on the disk is damaged",
 		[END_CANCELLED] = "cancelled",
 		[END_TAKEN] = "the name, the directory or the port is taken",

@@ -169,7 +169,6 @@ static void add_time(json_t *object, const char *key, int64_t time_us, bool utc)
 
 void json_add_times(json_t *value, bool utc)
 {
-	CLEANUP(free) char *keys = NULL;
 	const char *key;
 	json_t *child;
 	size_t i;
