@@ -376,13 +376,13 @@ int time_parse(const char *text, int64_t now_us, int64_t *ret_us, struct problem
 	int64_t us;
 	int r;
 
-	if (strlen(text) > 100)
-		return problem(why, -EINVAL, "'%.40s...' is not a time; " FORMS, text);
 	for (const char *at = text; *at; at++) {
 		if (iscntrl((unsigned char)*at))
 			return problem(why, -EINVAL,
 				       "a time has no control characters in it; " FORMS);
 	}
+	if (strlen(text) > 100)
+		return problem(why, -EINVAL, "'%.40s...' is not a time; " FORMS, text);
 	r = parse(text, now_us, &us, why);
 	if (r < 0)
 		return r;

@@ -123,12 +123,12 @@ int duration_parse(const char *text, int64_t *ret_us, struct problem *why)
 	int64_t us;
 	int r;
 
-	if (strlen(text) > 100)
-		return problem(why, -EINVAL, "'%.40s...' is not a duration", text);
 	for (end = text; *end; end++) {
 		if (iscntrl((unsigned char)*end))
 			return problem(why, -EINVAL, "a duration has no control characters in it");
 	}
+	if (strlen(text) > 100)
+		return problem(why, -EINVAL, "'%.40s...' is not a duration", text);
 	if (!strcmp(text, "0")) {
 		*ret_us = 0;
 		return 0;
