@@ -1,0 +1,106 @@
+/*
+ * Inside the keeper: what its files share.
+ *
+ * keeper.c      its life: open, the main thread's loop, close
+ * operations.c  what it does when asked
+ * answers.c     what it tells when asked
+ * guardian.c    the parent that starts it again; starting one as a daemon
+ *
+ * Lock order: save_lock, lock, then the volume's own; never the supervisor's or the server's under
+ * ours.
+ */
+#pragma once
+
+#include "engine/engine.h"
+#include "keeper/keeper.h"
+#include "keeper/server.h"
+#include "keeper/supervisor.h"
+#include "mount/mount.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+
+/* How long a server may take to stop cleanly before it is killed: it is crash-consistent either
+ * way. */
+#define KEEPER_STOP_TIMEOUT_MS 120000
+
+/* Exit codes; all others, and signals, are worth another attempt of the guardian. */
+enum { KEEPER_EXIT_DONE = 0, KEEPER_EXIT_FAILED = 1, KEEPER_EXIT_BUSY = 75 };
+
+/* Work of which there is at most one at a time; also the state that `status` shows meanwhile. */
+enum work {
+	WORK_NONE,
+	WORK_STARTING,
+	WORK_STOPPING,
+	WORK_BACKTRACKING,
+	WORK_CREATING,
+	WORK_IMPORTING
+};
+
+struct keeper {
+	struct keeper_options options;
+	const struct engine *engine;
+	struct engine_place place;
+	char data_dir[PATH_MAX], run_dir[PATH_MAX], mount_dir[PATH_MAX], server_pid_file[PATH_MAX];
+	char version[128]; /* of the server's program */
+	struct disk *disk;
+	struct volume *volume;
+	struct mount *mount;
+	struct supervisor *supervisor;
+	struct server *server;
+	int wake_fd; /* an eventfd: the main thread is to look at `leave` */
+
+	pthread_mutex_t save_lock; /* whoever writes cluster.json */
+	pthread_mutex_t lock;
+	/* Guarded by `lock`: */
+	struct cluster *cluster; /* desired_running and first change, by whoever has the work */
+	enum work work;
+	uint64_t applied, left; /* records, while backtracking */
+	bool leave;             /* asked to end ... */
+	bool leave_at_once;     /* ... with the server killed, not stopped */
+	int farewell_fd;        /* the connection that asked, answered last; -1: none */
+	struct problem last_error;
+	int64_t last_error_time_us;
+};
+
+/* --- guardian.c ------------------------------------------------------------------------------- */
+
+/* Take the pipe to whoever started us from the environment. */
+void guardian_take_ready(void);
+/* Run `life` in a child, again and again until it is done; the exit code. */
+int guardian_run(const char *directory,
+		 int (*life)(const char *directory, const struct keeper_options *options),
+		 const struct keeper_options *options);
+/* Tell whoever started us that the socket answers (why NULL), or the reason why it never will;
+ * once. */
+void guardian_tell_ready(const struct problem *why);
+/* "PID START\n": see docs/control.md. */
+int guardian_write_pid(const char *path);
+
+/* --- answers.c -------------------------------------------------------------------------------- */
+
+const char *answer_code(int r);
+json_t *answer_moment(const struct moment *moment);
+json_t *answer_backtrack(const struct volume_backtrack *backtrack);
+/* The earliest moment that is a state to go back to: the horizon, or the beginning of the database.
+ */
+void keeper_earliest(struct keeper *keeper, struct moment *ret);
+/* -ERANGE, -ENOENT, ... with `why`. */
+int keeper_resolve(struct keeper *keeper, const struct request_moment *asked, struct moment *ret,
+		   struct problem *why);
+void keeper_note_error(struct keeper *keeper, const struct problem *why);
+
+void answer_status(struct keeper *keeper, struct connection *connection,
+		   const struct request *request);
+void answer_moments(struct keeper *keeper, struct connection *connection,
+		    const struct request *request);
+void answer_backtracks(struct keeper *keeper, struct connection *connection,
+		       const struct request *request);
+void answer_plan(struct keeper *keeper, struct connection *connection,
+		 const struct request *request);
+
+/* --- operations.c ----------------------------------------------------------------------------- */
+
+/* The control socket's handler; `arg` is the keeper. */
+void keeper_handle(struct connection *connection, const struct request *request, void *arg);

@@ -1,0 +1,657 @@
+/*
+ * What the keeper does when asked.
+ *
+ * Each runs in the thread of the connection that asked.  Those that move the server or the head are
+ * "work": one at a time, the next is told to come again.  The rest (export, verify, mark, modify)
+ * run beside it.
+ */
+#include "keeper/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "keeper/transfer.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+
+#define DAMAGE_LINES_MAX 1000
+#define DATA_NAME "data"
+
+static const char *const work_names[] = {
+	[WORK_NONE] = "idle",
+	[WORK_STARTING] = "starting",
+	[WORK_STOPPING] = "stopping",
+	[WORK_BACKTRACKING] = "backtracking",
+	[WORK_CREATING] = "being created",
+	[WORK_IMPORTING] = "importing",
+};
+
+/* --- Work ------------------------------------------------------------------------------------- */
+
+/* Take the work, or say who has it.  `over`: a kind of work that may be cut short for this one. */
+static bool begin(struct keeper *keeper, struct connection *connection, enum work work,
+		  enum work over)
+{
+	enum work now;
+	bool leaving;
+
+	pthread_mutex_lock(&keeper->lock);
+	now = keeper->work;
+	leaving = keeper->leave;
+	if (!leaving && (now == WORK_NONE || now == over))
+		keeper->work = work;
+	pthread_mutex_unlock(&keeper->lock);
+	if (leaving)
+		connection_error(connection, "busy", "the keeper is closing down");
+	else if (now != WORK_NONE && now != over)
+		connection_error(connection, "busy",
+				 "the cluster is %s: try again when that is done", work_names[now]);
+	return !leaving && (now == WORK_NONE || now == over);
+}
+
+static void finish(struct keeper *keeper, enum work work)
+{
+	pthread_mutex_lock(&keeper->lock);
+	/* Somebody else may have cut it short and have the work now. */
+	if (keeper->work == work)
+		keeper->work = WORK_NONE;
+	keeper->applied = keeper->left = 0;
+	pthread_mutex_unlock(&keeper->lock);
+}
+
+/* cluster.json with what `change` makes of the settings; one writer at a time. */
+static int change_settings(struct keeper *keeper,
+			   void (*change)(struct keeper *keeper, bool running), bool running,
+			   struct problem *why)
+{
+	struct cluster copy;
+	int r;
+
+	pthread_mutex_lock(&keeper->save_lock);
+	pthread_mutex_lock(&keeper->lock);
+	change(keeper, running);
+	copy = *keeper->cluster;
+	pthread_mutex_unlock(&keeper->lock);
+	r = cluster_save(&copy, why);
+	pthread_mutex_unlock(&keeper->save_lock);
+	return r;
+}
+
+static void change_desired(struct keeper *keeper, bool running)
+{
+	keeper->cluster->desired_running = running;
+}
+
+static int set_desired(struct keeper *keeper, bool running, struct problem *why)
+{
+	return change_settings(keeper, change_desired, running, why);
+}
+
+static void change_first(struct keeper *keeper, bool running)
+{
+	volume_now(keeper->volume, &keeper->cluster->first);
+}
+
+static int set_first(struct keeper *keeper, struct problem *why)
+{
+	return change_settings(keeper, change_first, false, why);
+}
+
+static void forget_database(struct keeper *keeper, bool running)
+{
+	keeper->cluster->first = (struct moment){0};
+	keeper->cluster->desired_running = false;
+}
+
+static bool has_data(struct keeper *keeper)
+{
+	return access(keeper->data_dir, F_OK) == 0;
+}
+
+static bool wants_server(struct keeper *keeper)
+{
+	bool wants;
+
+	pthread_mutex_lock(&keeper->lock);
+	wants = keeper->cluster->desired_running && !keeper->options.no_server;
+	pthread_mutex_unlock(&keeper->lock);
+	return wants;
+}
+
+static void fail(struct keeper *keeper, struct connection *connection, int r,
+		 const struct problem *why)
+{
+	if (r != -ECANCELED && r != -ERANGE && r != -EINVAL && r != -ENOENT && r != -EEXIST)
+		keeper_note_error(keeper, why);
+	connection_error(connection, answer_code(r), "%s", why->text);
+}
+
+/* --- Start and stop --------------------------------------------------------------------------- */
+
+static void start_tick(void *arg)
+{
+	connection_progress(arg, "start", 0, 0, "");
+}
+
+/* Start the server and wait; the time it took. */
+static int start_server(struct keeper *keeper, struct connection *connection, int64_t *ret_us,
+			struct problem *why)
+{
+	int64_t begun_us = clock_monotonic_us();
+	int r;
+
+	connection_progress(connection, "start", 0, 0, "");
+	r = supervisor_start(keeper->supervisor, start_tick, connection, why);
+	*ret_us = clock_monotonic_us() - begun_us;
+	return r;
+}
+
+static void do_start(struct keeper *keeper, struct connection *connection,
+		     const struct request *request)
+{
+	struct problem why = {""};
+	int64_t start_us = 0;
+	int r;
+
+	if (keeper->options.no_server) {
+		connection_error(connection, "bad-request",
+				 "this keeper was started without a server (--no-server)");
+		return;
+	}
+	if (!begin(keeper, connection, WORK_STARTING, WORK_STARTING))
+		return;
+	if (!has_data(keeper))
+		r = problem(&why, -ENOENT, "there is no database in the cluster yet");
+	else
+		r = set_desired(keeper, true, &why);
+	if (r == 0)
+		r = start_server(keeper, connection, &start_us, &why);
+	finish(keeper, WORK_STARTING);
+	if (r < 0)
+		fail(keeper, connection, r, &why);
+	else
+		connection_result(connection, json_pack("{s:I}", "start_us", (json_int_t)start_us));
+}
+
+/* Tell the main thread to end, and to answer when everything is closed. */
+static void leave(struct keeper *keeper, struct connection *connection, bool at_once)
+{
+	pthread_mutex_lock(&keeper->lock);
+	keeper->leave = true;
+	keeper->leave_at_once = at_once;
+	if (keeper->farewell_fd < 0)
+		keeper->farewell_fd = connection_detach(connection);
+	pthread_mutex_unlock(&keeper->lock);
+	(void)eventfd_write(keeper->wake_fd, 1);
+}
+
+static void do_stop(struct keeper *keeper, struct connection *connection,
+		    const struct request *request)
+{
+	struct problem why = {""};
+	int r;
+
+	if (!begin(keeper, connection, WORK_STOPPING, WORK_STARTING))
+		return;
+	log_info("asked to stop");
+	r = set_desired(keeper, false, &why);
+	connection_progress(connection, "stop", 0, 0, "");
+	if (r == 0)
+		r = supervisor_stop(keeper->supervisor, KEEPER_STOP_TIMEOUT_MS, &why);
+	if (r == 0)
+		leave(keeper, connection, false);
+	finish(keeper, WORK_STOPPING);
+	if (r < 0)
+		fail(keeper, connection, r, &why);
+}
+
+static void do_shutdown(struct keeper *keeper, struct connection *connection,
+			const struct request *request)
+{
+	log_info("asked to shut down at once");
+	leave(keeper, connection, true);
+}
+
+/* What a person wrote into cluster.json; while the server is down and nobody wants it up, nobody
+ * reads the old ones. */
+static int reload_options(struct keeper *keeper, struct problem *why)
+{
+	CLEANUP(cluster) struct cluster *fresh = NULL;
+	char **old;
+	int r;
+
+	r = cluster_load(keeper->cluster->directory, &fresh, why);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&keeper->save_lock);
+	pthread_mutex_lock(&keeper->lock);
+	old = keeper->cluster->server_options;
+	keeper->cluster->server_options = fresh->server_options;
+	keeper->place.options = fresh->server_options;
+	fresh->server_options = old;
+	pthread_mutex_unlock(&keeper->lock);
+	pthread_mutex_unlock(&keeper->save_lock);
+	return 0;
+}
+
+static void do_restart(struct keeper *keeper, struct connection *connection,
+		       const struct request *request)
+{
+	struct problem why = {""};
+	int64_t begun_us = clock_monotonic_us(), stop_us, start_us = 0;
+	int r;
+
+	if (keeper->options.no_server || !has_data(keeper)) {
+		connection_error(connection, "bad-request", "there is no server to restart");
+		return;
+	}
+	if (!begin(keeper, connection, WORK_STOPPING, WORK_STARTING))
+		return;
+	connection_progress(connection, "stop", 0, 0, "");
+	r = set_desired(keeper, true, &why);
+	if (r == 0)
+		r = supervisor_stop(keeper->supervisor, KEEPER_STOP_TIMEOUT_MS, &why);
+	stop_us = clock_monotonic_us() - begun_us;
+	if (r == 0)
+		r = reload_options(keeper, &why);
+	if (r == 0)
+		r = start_server(keeper, connection, &start_us, &why);
+	finish(keeper, WORK_STOPPING);
+	if (r < 0)
+		fail(keeper, connection, r, &why);
+	else
+		connection_result(connection,
+				  json_pack("{s:I, s:I}", "stop_us", (json_int_t)stop_us,
+					    "start_us", (json_int_t)start_us));
+}
+
+/* --- Create and import ------------------------------------------------------------------------ */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path) < 0 && errno != ENOENT ? -1 : 0;
+}
+
+/* After a failure: as empty as before. */
+static void empty(struct keeper *keeper)
+{
+	struct problem why;
+
+	supervisor_stop(keeper->supervisor, 0, NULL);
+	nftw(keeper->data_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	if (change_settings(keeper, forget_database, false, &why) < 0)
+		log_error("%s", why.text);
+}
+
+static int make_data_dir(struct keeper *keeper, struct problem *why)
+{
+	if (mkdir(keeper->data_dir, 0700) < 0 ||
+	    (geteuid() == 0 && chown(keeper->data_dir, keeper->place.uid, keeper->place.gid) < 0))
+		return problem_errno(why, -errno, "cannot make '%s'", keeper->data_dir);
+	return 0;
+}
+
+/* Now there is a database: from here on there are moments to go back to. */
+static int settle(struct keeper *keeper, struct connection *connection, int64_t *ret_start_us,
+		  struct problem *why)
+{
+	int r;
+
+	r = volume_sync(keeper->volume);
+	if (r < 0)
+		return problem_errno(why, r, "cannot make the new database durable");
+	r = set_first(keeper, why);
+	if (r == 0 && !keeper->options.no_server)
+		r = start_server(keeper, connection, ret_start_us, why);
+	if (r == 0)
+		r = set_desired(keeper, true, why);
+	return r;
+}
+
+static bool begin_new(struct keeper *keeper, struct connection *connection, enum work work)
+{
+	if (!begin(keeper, connection, work, WORK_NONE))
+		return false;
+	if (!has_data(keeper))
+		return true;
+	finish(keeper, work);
+	connection_error(connection, "exists", "there is a database in the cluster '%s' already",
+			 keeper->cluster->name);
+	return false;
+}
+
+static void do_create(struct keeper *keeper, struct connection *connection,
+		      const struct request *request)
+{
+	struct problem why = {""};
+	int64_t start_us = 0;
+	int r;
+
+	if (!begin_new(keeper, connection, WORK_CREATING))
+		return;
+	connection_progress(connection, "install", 0, 0, "");
+	r = make_data_dir(keeper, &why);
+	if (r == 0)
+		r = keeper->engine->create(&keeper->place, &why);
+	if (r == 0)
+		r = settle(keeper, connection, &start_us, &why);
+	if (r < 0)
+		empty(keeper);
+	finish(keeper, WORK_CREATING);
+	if (r < 0) {
+		fail(keeper, connection, r, &why);
+		return;
+	}
+	log_info("created the database");
+	connection_result(connection, json_pack("{s:I}", "start_us", (json_int_t)start_us));
+}
+
+/* Progress of copying, either way. */
+struct copying {
+	struct connection *connection;
+	const char *step;
+};
+
+static bool copy_progress(uint64_t done, uint64_t total, void *arg)
+{
+	struct copying *copying = arg;
+
+	connection_progress(copying->connection, copying->step, done, total, "bytes");
+	return connection_alive(copying->connection);
+}
+
+static void do_import(struct keeper *keeper, struct connection *connection,
+		      const struct request *request)
+{
+	struct copying copying = {connection, "copy"};
+	struct transfer_options options = {copy_progress, &copying};
+	struct transfer_result copied = {0};
+	struct problem why = {""};
+	int64_t start_us = 0;
+	int r;
+
+	if (!begin_new(keeper, connection, WORK_IMPORTING))
+		return;
+	r = keeper->engine->inspect(request->directory, &why);
+	if (r == 0)
+		r = transfer_in(request->directory, keeper->data_dir, keeper->place.uid,
+				keeper->place.gid, &options, &copied, &why);
+	if (r == 0) {
+		connection_progress(connection, "adopt", 0, 0, "");
+		r = keeper->engine->adopt(&keeper->place, &why);
+	}
+	if (r == 0)
+		r = settle(keeper, connection, &start_us, &why);
+	if (r < 0)
+		empty(keeper);
+	finish(keeper, WORK_IMPORTING);
+	if (r < 0) {
+		fail(keeper, connection, r, &why);
+		return;
+	}
+	log_info("imported %llu files from '%s'", (unsigned long long)copied.files,
+		 request->directory);
+	connection_result(connection, json_pack("{s:I, s:I}", "files", (json_int_t)copied.files,
+						"bytes", (json_int_t)copied.bytes));
+}
+
+/* --- Backtrack -------------------------------------------------------------------------------- */
+
+struct rewinding {
+	struct keeper *keeper;
+	struct connection *connection;
+};
+
+static bool rewind_progress(uint64_t done, uint64_t total, void *arg)
+{
+	struct rewinding *rewinding = arg;
+	struct keeper *keeper = rewinding->keeper;
+
+	pthread_mutex_lock(&keeper->lock);
+	keeper->applied = done;
+	keeper->left = total - MIN(done, total);
+	pthread_mutex_unlock(&keeper->lock);
+	connection_progress(rewinding->connection, "rewind", done, total, "records");
+	return connection_alive(rewinding->connection);
+}
+
+/* Nothing is written between the kill and the switch, so that "from" is what the killed server
+ * left. */
+static int kill_and_rewind(struct keeper *keeper, struct connection *connection,
+			   const struct moment *to, int64_t asked_time_us,
+			   struct volume_backtrack *ret, struct problem *why)
+{
+	struct rewinding rewinding = {keeper, connection};
+	struct volume_backtrack_options options = {
+		.asked_time_us = asked_time_us, .progress = rewind_progress, .arg = &rewinding};
+	int64_t begun_us = clock_monotonic_us(), killed_us;
+	int r;
+
+	connection_progress(connection, "kill", 0, 0, "");
+	r = supervisor_stop(keeper->supervisor, 0, why);
+	if (r < 0)
+		return r;
+	killed_us = clock_monotonic_us();
+	r = mount_backtrack(keeper->mount, to, &options, ret, why);
+	if (r < 0)
+		return r;
+	ret->kill_us = killed_us - begun_us;
+	ret->rewind_us = clock_monotonic_us() - killed_us;
+	return 0;
+}
+
+/* The head has moved: whatever happens now is told as such. */
+static int start_at_new_head(struct keeper *keeper, struct connection *connection,
+			     struct volume_backtrack *done, struct problem *why)
+{
+	struct problem words = {""};
+	char text[CLOCK_TEXT_MAX];
+	int r = 0;
+
+	if (wants_server(keeper))
+		r = start_server(keeper, connection, &done->start_us, &words);
+	volume_backtrack_took(keeper->volume, done->number, done->kill_us, done->rewind_us,
+			      done->start_us);
+	done->finished = true;
+	if (r == 0)
+		return 0;
+	clock_format(done->reached.time_us, text);
+	return problem(
+		why, r,
+		"the cluster is at %s (lsn:%llu) now, but the server does not start there: %s; "
+		"backtrack to another moment, or back to lsn:%llu",
+		text, (unsigned long long)done->reached.lsn, words.text,
+		(unsigned long long)done->from.lsn);
+}
+
+/* Before the switch nothing has changed: on with the old head. */
+static void resume(struct keeper *keeper)
+{
+	if (wants_server(keeper))
+		supervisor_want_up(keeper->supervisor);
+}
+
+static int backtrack(struct keeper *keeper, struct connection *connection,
+		     const struct request *request, struct volume_backtrack *ret,
+		     struct problem *why)
+{
+	struct volume_plan plan;
+	struct moment to;
+	int r;
+
+	r = keeper_resolve(keeper, &request->moment, &to, why);
+	if (r == 0)
+		r = volume_plan_backtrack(keeper->volume, &to, &plan, why);
+	if (r < 0)
+		return r;
+	r = kill_and_rewind(keeper, connection, &to, request->asked_time_us, ret, why);
+	if (r < 0) {
+		resume(keeper);
+		return r;
+	}
+	return start_at_new_head(keeper, connection, ret, why);
+}
+
+static void do_backtrack(struct keeper *keeper, struct connection *connection,
+			 const struct request *request)
+{
+	struct volume_backtrack done = {0};
+	struct problem why = {""};
+	int r;
+
+	if (!begin(keeper, connection, WORK_BACKTRACKING, WORK_STARTING))
+		return;
+	r = backtrack(keeper, connection, request, &done, &why);
+	finish(keeper, WORK_BACKTRACKING);
+	if (r < 0) {
+		log_warning("backtrack: %s", why.text);
+		fail(keeper, connection, r, &why);
+		return;
+	}
+	log_info("backtrack %llu from lsn:%llu to lsn:%llu: kill %.3f s, rewind %.3f s, start %.3f "
+		 "s",
+		 (unsigned long long)done.number, (unsigned long long)done.from.lsn,
+		 (unsigned long long)done.reached.lsn, done.kill_us / 1e6, done.rewind_us / 1e6,
+		 done.start_us / 1e6);
+	connection_result(connection, answer_backtrack(&done));
+}
+
+/* --- Beside the work -------------------------------------------------------------------------- */
+
+static void do_modify(struct keeper *keeper, struct connection *connection,
+		      const struct request *request)
+{
+	struct problem why;
+	int r = volume_set_window(keeper->volume, request->window_us);
+
+	if (r < 0) {
+		problem_errno(&why, r, "cannot change the backtrack window");
+		fail(keeper, connection, r, &why);
+		return;
+	}
+	log_info("the backtrack window is %.0f s now", request->window_us / 1e6);
+	connection_result(connection,
+			  json_pack("{s:I}", "window_us", (json_int_t)request->window_us));
+}
+
+static void do_mark(struct keeper *keeper, struct connection *connection,
+		    const struct request *request)
+{
+	struct problem why = {""};
+	struct moment moment;
+	int r = volume_mark(keeper->volume, request->name, &moment, &why);
+
+	if (r < 0)
+		fail(keeper, connection, r, &why);
+	else
+		connection_result(connection, json_pack("{s:o}", "moment", answer_moment(&moment)));
+}
+
+static int export(struct keeper *keeper, const struct moment *at, const char *to,
+		  struct copying *copying, struct transfer_result *ret, struct problem *why)
+{
+	struct transfer_options options = {copy_progress, copying};
+	CLEANUP(view) struct view *view = NULL;
+	struct volume_attr data;
+	int r;
+
+	r = volume_view(keeper->volume, at, &view, why);
+	if (r < 0)
+		return r;
+	r = view_lookup(view, VOLUME_ROOT_INO, DATA_NAME, &data);
+	if (r < 0)
+		return problem(why, r, "there is no database in the volume at that moment");
+	return transfer_out(view, data.ino, to, &options, ret, why);
+}
+
+static void do_export(struct keeper *keeper, struct connection *connection,
+		      const struct request *request)
+{
+	struct copying copying = {connection, "copy"};
+	struct transfer_result copied = {0};
+	struct problem why = {""};
+	struct moment at;
+	int r;
+
+	r = keeper_resolve(keeper, &request->moment, &at, &why);
+	if (r == 0)
+		r = export(keeper, &at, request->directory, &copying, &copied, &why);
+	if (r < 0)
+		fail(keeper, connection, r, &why);
+	else
+		connection_result(connection,
+				  json_pack("{s:I, s:I, s:o}", "files", (json_int_t)copied.files,
+					    "bytes", (json_int_t)copied.bytes, "moment",
+					    answer_moment(&at)));
+}
+
+struct verifying {
+	struct connection *connection;
+	json_t *damage;
+	uint64_t lines, bytes;
+};
+
+static void verify_report(const char *line, void *arg)
+{
+	struct verifying *verifying = arg;
+
+	if (verifying->lines++ < DAMAGE_LINES_MAX)
+		json_array_append_new(verifying->damage, json_string(line));
+	log_error("verify: %s", line);
+}
+
+static bool verify_progress(uint64_t done, uint64_t total, void *arg)
+{
+	struct verifying *verifying = arg;
+
+	verifying->bytes = done;
+	connection_progress(verifying->connection, "verify", done, total, "bytes");
+	return connection_alive(verifying->connection);
+}
+
+static void do_verify(struct keeper *keeper, struct connection *connection,
+		      const struct request *request)
+{
+	struct verifying verifying = {.connection = connection, .damage = json_array()};
+	struct volume_verify_options options = {verify_report, verify_progress, &verifying};
+	struct problem why;
+	int r;
+
+	r = volume_verify(keeper->disk, keeper->volume, &options);
+	if (r < 0) {
+		json_decref(verifying.damage);
+		problem_errno(&why, r, "cannot verify '%s/volume'", keeper->cluster->directory);
+		fail(keeper, connection, r, &why);
+		return;
+	}
+	if (verifying.lines > DAMAGE_LINES_MAX)
+		json_array_append_new(
+			verifying.damage,
+			json_sprintf("and %llu more: see run/keeper.log",
+				     (unsigned long long)verifying.lines - DAMAGE_LINES_MAX));
+	connection_result(connection, json_pack("{s:o, s:I}", "damage", verifying.damage, "bytes",
+						(json_int_t)verifying.bytes));
+}
+
+/* --- All -------------------------------------------------------------------------------------- */
+
+static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct connection *connection,
+					     const struct request *request) = {
+	[REQUEST_STATUS] = answer_status,   [REQUEST_START] = do_start,
+	[REQUEST_STOP] = do_stop,           [REQUEST_RESTART] = do_restart,
+	[REQUEST_MODIFY] = do_modify,       [REQUEST_MOMENTS] = answer_moments,
+	[REQUEST_MARK] = do_mark,           [REQUEST_PLAN] = answer_plan,
+	[REQUEST_BACKTRACK] = do_backtrack, [REQUEST_BACKTRACKS] = answer_backtracks,
+	[REQUEST_EXPORT] = do_export,       [REQUEST_IMPORT] = do_import,
+	[REQUEST_CREATE] = do_create,       [REQUEST_VERIFY] = do_verify,
+	[REQUEST_SHUTDOWN] = do_shutdown,
+};
+
+void keeper_handle(struct connection *connection, const struct request *request, void *arg)
+{
+	handlers[request->what](arg, connection, request);
+}
