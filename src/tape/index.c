@@ -185,16 +185,15 @@ static void make_header(const struct summary *summary, uint64_t bytes, uint32_t 
 	ret->crc = to_le32(header_crc(ret, seed));
 }
 
-int index_write(struct index *index, struct disk *disk, const struct summary *summary,
-		uint32_t seed)
+static int write_file(struct index *index, struct disk *disk, const struct summary *summary,
+		      uint32_t seed)
 {
 	CLEANUP(disk_file) struct disk_file *file = NULL;
 	struct tape_index_header header;
-	char name[TAPE_NAME_MAX];
 	uint64_t bytes;
 	int r;
 
-	r = disk_open(disk, index_name(name, summary->lsn), DISK_CREATE, &file);
+	r = disk_open(disk, TAPE_NEW_INDEX_NAME, DISK_CREATE, &file);
 	if (r < 0)
 		return r;
 	r = disk_file_truncate(file, 0);
@@ -208,6 +207,20 @@ int index_write(struct index *index, struct disk *disk, const struct summary *su
 	if (r < 0)
 		return r;
 	return disk_file_sync(file);
+}
+
+int index_write(struct index *index, struct disk *disk, const struct summary *summary,
+		uint32_t seed)
+{
+	char name[TAPE_NAME_MAX];
+	int r;
+
+	r = write_file(index, disk, summary, seed);
+	if (r == 0)
+		r = disk_rename(disk, TAPE_NEW_INDEX_NAME, index_name(name, summary->lsn));
+	if (r < 0)
+		(void)disk_remove(disk, TAPE_NEW_INDEX_NAME);
+	return r;
 }
 
 int index_parse_header(const void *bytes, size_t size, uint64_t lsn, uint64_t segment_bytes,

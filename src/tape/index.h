@@ -33,7 +33,10 @@ void index_add(struct index *index, const struct tape_record_header *header, con
 /* Call `fn` for each record in [from, to) until it returns non-zero, and return that. */
 int index_walk(struct index *index, uint64_t from, uint64_t to, record_fn fn, void *arg);
 
-/* Write the file.  Not synced by name: a lost index is made again. */
+/*
+ * Write the file, one caller at a time.  It gets its name when it is whole and durable; the name is
+ * not synced, for a lost index is made again.
+ */
 int index_write(struct index *index, struct disk *disk, const struct summary *summary,
 		uint32_t seed);
 

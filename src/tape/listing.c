@@ -35,6 +35,7 @@ static int add_name(const char *name, void *arg)
 	}
 	snprintf(path, sizeof path, TAPE_FOLDER "/%.40s", name);
 	listing->new_file |= strcmp(path, TAPE_NEW_NAME) == 0;
+	listing->new_index |= strcmp(path, TAPE_NEW_INDEX_NAME) == 0;
 	for (unsigned i = 0; i < TAPE_SPARES; i++) {
 		char spare[TAPE_NAME_MAX];
 

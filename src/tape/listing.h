@@ -9,8 +9,8 @@ struct listing {
 	uint64_t *segments, *indexes; /* LSNs, ascending */
 	size_t segment_count, segment_room;
 	size_t index_count, index_room;
-	unsigned spares; /* bit i: spare-i.seg */
-	bool new_file;   /* a segment in the making */
+	unsigned spares;          /* bit i: spare-i.seg */
+	bool new_file, new_index; /* in the making */
 };
 
 int listing_read(struct listing *listing, struct disk *disk);

@@ -8,7 +8,9 @@
 #define TAPE_FOLDER "tape"
 #define TAPE_NAME_MAX 64
 #define TAPE_SPARES 2
+/* In the making, until renamed. */
 #define TAPE_NEW_NAME TAPE_FOLDER "/new.tmp"
+#define TAPE_NEW_INDEX_NAME TAPE_FOLDER "/index.tmp"
 
 static inline const char *segment_name(char name[TAPE_NAME_MAX], uint64_t lsn)
 {

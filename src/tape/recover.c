@@ -428,6 +428,9 @@ static int sweep_spares(struct recovery *rec)
 	char name[TAPE_NAME_MAX];
 	int r = rec->listing.new_file ? remove_file(rec, TAPE_NEW_NAME) : 0;
 
+	if (r == 0 && rec->listing.new_index)
+		r = remove_file(rec, TAPE_NEW_INDEX_NAME);
+
 	for (unsigned i = 0; r == 0 && i < TAPE_SPARES; i++) {
 		if (!(rec->listing.spares & 1u << i))
 			continue;

@@ -235,6 +235,22 @@ static bool model_compare(struct model *model, bool data)
 	return same;
 }
 
+static void count_line(const char *line, void *arg)
+{
+	if ((*(int *)arg)++ == 0)
+		printf("# %s\n", line);
+}
+
+/* tape_verify() finds nothing, whether it knows that the tape is open or not. */
+static bool model_verify(struct model *model)
+{
+	int lines = 0;
+	int r = tape_verify(model->disk, model->options.uuid, model->options.segment_bytes,
+			    model->tape ? tape_durable(model->tape) : 0, count_line, NULL, &lines);
+
+	return check(r == 0 && lines == 0, "seed %" PRIu64 ": verify: %d, %d lines", model->seed, r, lines);
+}
+
 /* --- After a crash --------------------------------------------------------------------------------- */
 
 static int last_lsn(const struct tape_record *record, void *arg)
@@ -282,5 +298,5 @@ static bool model_crash(struct model *model)
 	model->disk = rest;
 	r = model_open(model);
 	return check(r == 0, "seed %" PRIu64 ": open after a crash: %d", model->seed, r) &&
-	       model_adopt(model) && model_compare(model, true);
+	       model_adopt(model) && model_compare(model, true) && model_verify(model);
 }

@@ -161,7 +161,7 @@ static int random_step(struct model *model)
 	if (roll < 93)
 		return random_drop(model);
 	if (roll < 94)
-		return !model_compare(model, false);
+		return !model_compare(model, false) || !model_verify(model);
 	if (roll < 96)
 		disk_memory_power_cut(model->disk, disk_memory_calls(model->disk) + 1 + roll % 7);
 	if (roll < 97)
@@ -171,12 +171,17 @@ static int random_step(struct model *model)
 
 static bool random_reopen(struct model *model)
 {
+	struct disk_space space;
 	if (model_roll(model, 2))
 		return model_crash(model);
 	if (model_sync(model) < 0)
 		return model_crash(model);
 	tape_close(take(model->tape));
-	if (disk_memory_calls(model->disk) == 0 || model_open(model) < 0)
+	if (disk_space(model->disk, &space) < 0) /* the power went meanwhile */
+		return model_crash(model);
+	if (!model_verify(model))
+		return false;
+	if (model_open(model) < 0)
 		return model_crash(model);
 	return model_compare(model, false);
 }
