@@ -56,7 +56,8 @@ struct tape {
 
 	uint64_t end;     /* after the last record */
 	uint64_t durable; /* <= end */
-	uint64_t proven;  /* what records may say was durable: never past the last durable record's end */
+	uint64_t proven;  /* what records may say was durable: never past the last durable record's
+			     end */
 	uint64_t barrier; /* a flush from before this goes no further: see begin_epoch() */
 	bool started;     /* this opening's epoch is on the tape */
 	int64_t last_time_us;

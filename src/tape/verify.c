@@ -404,7 +404,7 @@ static int check_start(struct verify *v, size_t i, struct disk_file *file)
 static int walk_segment(struct verify *v, size_t i, struct disk_file *file)
 {
 	CLEANUP(walk) struct walk walk = {0};
-	uint64_t end;
+	uint64_t end = 0;
 	int r;
 
 	walk_init(&walk, file, v->lsn, v->segment_bytes, v->seed);
