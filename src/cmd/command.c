@@ -12,7 +12,7 @@ const char *ending_text(enum ending ending)
 		[END_OK] = "done",
 		[END_FAILED] = "failed; the line on standard error says why",
 		[END_USAGE] = "not understood, or not confirmed; nothing was done",
-		[END_NOT_FOUND] = "there is no such cluster, mark or backtrack",
+		[END_NOT_FOUND] = "there is no such cluster, mark or directory",
 		[END_UNREACHABLE] =
 			"the moment cannot be reached: it is before the horizon or in the future",
 		[END_BUSY] = "the cluster is busy, or does not run and would have to",
@@ -157,6 +157,8 @@ static int parse_long(struct parser *parser, const char *text)
 		if (!strcmp(command->options[i].name, shown + 2))
 			return set_option(parser, i, text[size] ? text + size + 1 : NULL, shown);
 	}
+	if (!strcmp(shown, "--help"))
+		return problem(parser->why, -EINVAL, "option '--help' takes no value");
 	return unknown_option(command, text, MIN(size, 60), parser->why);
 }
 

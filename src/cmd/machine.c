@@ -92,7 +92,8 @@ int machine_check_space(const char *path, int64_t bytes, struct problem *why)
 	find_existing(path, existing);
 	if (statvfs(existing, &space) < 0)
 		return problem_errno(why, -errno, "cannot tell how much space '%s' has", existing);
-	if ((int64_t)(space.f_bavail * space.f_frsize) >= bytes)
+	/* What is no real filesystem tells nothing. */
+	if (!space.f_blocks || (int64_t)(space.f_bavail * space.f_frsize) >= bytes)
 		return 0;
 	bytes_format((double)space.f_bavail * (double)space.f_frsize, have);
 	bytes_format((double)bytes, need);

@@ -113,28 +113,32 @@ static void put_line(const struct progress *progress)
 	fflush(stdout);
 }
 
-/* The line that a step leaves behind: what, how much, how long. */
+/* "1,234 records, 1.25 s" */
+static void put_outcome(const struct progress *progress, bool finished, FILE *out)
+{
+	double done = finished && progress->total > 0 ? progress->total : progress->done;
+	char amount[UNITS_TEXT_MAX], took[UNITS_TEXT_MAX];
+
+	elapsed_format(clock_monotonic_us() - progress->step_began_us, took);
+	put_amount(progress, done, amount);
+	if (done > 0)
+		fprintf(out, "%s%s%s, ", amount, is_bytes(progress) ? "" : " ",
+			is_bytes(progress) ? "" : progress->unit);
+	fprintf(out, "%s\n", finished ? took : "broken off");
+}
+
+/* The line that a step leaves behind.  In a log, what was broken off is told by the error alone. */
 static void leave(struct progress *progress, bool finished)
 {
-	FILE *out = progress->terminal ? stderr : stdout;
-	char amount[UNITS_TEXT_MAX] = "", took[UNITS_TEXT_MAX];
-	double done = finished && progress->total > 0 ? progress->total : progress->done;
-
-	if (!*progress->step)
-		return;
-	elapsed_format(clock_monotonic_us() - progress->step_began_us, took);
-	if (done > 0)
-		put_amount(progress, done, amount);
-	if (progress->terminal)
-		fprintf(out, "\r\033[K  %s%s%s %s: ", style(out, finished ? GREEN : RED),
-			finished ? tick() : cross(), style(out, PLAIN), progress->step);
-	else if (!progress->quiet)
-		fprintf(out, "  %s: ", progress->step);
-	if (progress->terminal || !progress->quiet)
-		fprintf(out, "%s%s%s%s%s\n", amount, *amount && !is_bytes(progress) ? " " : "",
-			*amount && !is_bytes(progress) ? progress->unit : "", *amount ? ", " : "",
-			finished ? took : "broken off");
-	fflush(out);
+	if (*progress->step && progress->terminal) {
+		fprintf(stderr, "\r\033[K  %s%s%s %s: ", style(stderr, finished ? GREEN : RED),
+			finished ? tick() : cross(), style(stderr, PLAIN), progress->step);
+		put_outcome(progress, finished, stderr);
+	} else if (*progress->step && !progress->quiet && finished) {
+		printf("  %s: ", progress->step);
+		put_outcome(progress, finished, stdout);
+		fflush(stdout);
+	}
 	progress->step[0] = '\0';
 }
 

@@ -40,6 +40,7 @@ enum ending ending_of_errno(int r)
 	case 0:
 		return END_OK;
 	case EINVAL:
+	case EADDRNOTAVAIL:
 		return END_USAGE;
 	case ENOENT:
 		return END_NOT_FOUND;
