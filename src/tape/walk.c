@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#define SEARCH_BYTES (32 * 1024)
+
 void walk_init(struct walk *walk, struct disk_file *file, uint64_t segment, uint64_t segment_bytes,
 	       uint32_t seed)
 {
@@ -65,21 +67,48 @@ int walk_next(struct walk *walk, struct walk_record *ret)
 	return 1;
 }
 
+/*
+ * Move `at` to the next place that holds its own LSN where a header would: all but few can be
+ * passed over like that.  1, 0 at the segment's end, or -errno.
+ */
+static int skip_to_lsn(struct walk *walk)
+{
+	size_t header = sizeof(struct tape_record_header);
+	int r = 0;
+
+	while (left(walk) >= header) {
+		size_t n = MIN(left(walk), (uint64_t)SEARCH_BYTES);
+		const uint8_t *bytes = window_get(&walk->window, walk->at - walk->segment, n, &r);
+
+		if (!bytes)
+			return r;
+		for (size_t i = 0; i + header <= n; i += TAPE_ALIGN, walk->at += TAPE_ALIGN) {
+			le64 lsn;
+
+			memcpy(&lsn, bytes + i + offsetof(struct tape_record_header, lsn),
+			       sizeof lsn);
+			if (from_le64(lsn) == walk->at)
+				return 1;
+		}
+	}
+	return 0;
+}
+
 int walk_search(struct walk *walk, struct walk_record *ret)
 {
 	uint32_t epoch = walk->epoch;
 	int r;
 
-	for (; left(walk) >= sizeof(struct tape_record_header); walk->at += TAPE_ALIGN) {
+	while ((r = skip_to_lsn(walk)) > 0) {
 		uint64_t at = walk->at;
 
 		r = walk_next(walk, ret);
 		if (r < 0 || (r > 0 && ret->data_ok))
 			return r;
-		walk->at = at;
+		walk->at = at + TAPE_ALIGN;
 		walk->epoch = epoch;
 	}
-	return 0;
+	return r;
 }
 
 /* A whole record under another volume's seed. */

@@ -1,13 +1,12 @@
 #include "tape/window.h"
-#include "tape/record.h"
 #include "base/alloc.h"
 
-#define WINDOW_BYTES (2 * 1024 * 1024)
-static_assert(RECORD_SIZE_MAX <= WINDOW_BYTES, "a record fits");
+#define WINDOW_BYTES_FIRST (64 * 1024)
+#define WINDOW_BYTES (1024 * 1024)
 
 void window_init(struct window *window, struct disk_file *file)
 {
-	*window = (struct window){.file = file, .buf = xmalloc(WINDOW_BYTES)};
+	*window = (struct window){.file = file};
 }
 
 void window_done(struct window *window)
@@ -17,15 +16,22 @@ void window_done(struct window *window)
 }
 
 /*
- * Small steps read small at first: a walk that ends at once, or one record, need not read 2 MiB.
+ * Small steps read small at first: a walk that ends at once, or one record, need not read a
+ * megabyte.
  */
 static int fill(struct window *window, uint64_t offset, size_t size)
 {
 	bool goes_on = window->size > 0 && offset <= window->start + window->size;
-	size_t want = goes_on ? WINDOW_BYTES : MAX(size, (size_t)64 * 1024);
-	ssize_t n = disk_file_read(window->file, window->buf, want, offset);
+	size_t want = MAX(size, (size_t)(goes_on ? WINDOW_BYTES : WINDOW_BYTES_FIRST));
+	ssize_t n;
 
 	window->size = 0;
+	if (window->room < want) {
+		free(window->buf);
+		window->buf = xmalloc(want);
+		window->room = want;
+	}
+	n = disk_file_read(window->file, window->buf, want, offset);
 	if (n < 0)
 		return n;
 	if ((size_t)n < size) {

@@ -8,6 +8,7 @@
 struct window {
 	struct disk_file *file; /* borrowed */
 	uint8_t *buf;
+	size_t room;
 	uint64_t start; /* of `buf` in the file */
 	size_t size;    /* bytes in `buf` */
 };

@@ -253,11 +253,7 @@ static bool model_verify(struct model *model)
 
 /* --- After a crash --------------------------------------------------------------------------------- */
 
-static int last_lsn(const struct tape_record *record, void *arg)
-{
-	*(uint64_t *)arg = record->lsn;
-	return 0;
-}
+
 
 /*
  * The tape has been opened after a crash: forget what was never acknowledged and is not there.  What was
@@ -265,20 +261,15 @@ static int last_lsn(const struct tape_record *record, void *arg)
  */
 static bool model_adopt(struct model *model)
 {
-	uint64_t last = 0, bytes = model->options.segment_bytes;
-	struct problem why = { "" };
+	uint64_t bytes = model->options.segment_bytes;
 	bool complete;
-
-	if (tape_scan(model->tape, 0, UINT64_MAX, last_lsn, &last, &why) < 0)
-		return check(false, "seed %" PRIu64 ": scan after a crash: %s", model->seed, why.text);
-	last = last ? last : tape_end(model->tape);
 	for (size_t i = 0; i < model->count; i++) {
 		uint64_t lsn = model->records[i].record.lsn;
 
 		if (model->records[i].dropped && lsn < tape_end(model->tape))
 			model->records[i].dropped = !tape_covers(model->tape, lsn / bytes * bytes, lsn + 1);
 	}
-	while (model->count > 0 && model->records[model->count - 1].record.lsn > last &&
+	while (model->count > 0 &&
 	       model->records[model->count - 1].record.lsn >= tape_end(model->tape))
 		model->count--;
 	complete = check(model->count >= model->acked, "seed %" PRIu64 ": %zu records of %zu acknowledged",
