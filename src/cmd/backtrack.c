@@ -28,7 +28,10 @@ static void print_plan(const struct talk *talk, const json_t *plan, int64_t aske
 	printf("  from         %s\n", from);
 	printf("  distance     %s, %s change records, %s; %s record headers to read\n", distance,
 	       records, bytes, headers);
-	if (json_truth(plan, "server"))
+	if (json_truth(plan, "server") && !connections)
+		printf("  closes       the server, which is killed and started again; nobody is "
+		       "connected\n");
+	else if (json_truth(plan, "server"))
 		printf("  closes       the server, which is killed and started again, and %lld "
 		       "connection%s\n",
 		       connections, connections == 1 ? "" : "s");
@@ -39,21 +42,13 @@ static void print_plan(const struct talk *talk, const json_t *plan, int64_t aske
 
 static void print_result(const struct talk *talk, const json_t *result)
 {
-	char reached[MOMENT_TEXT_MAX], records[UNITS_TEXT_MAX], kill[UNITS_TEXT_MAX],
-		rewind[UNITS_TEXT_MAX], start[UNITS_TEXT_MAX], total[UNITS_TEXT_MAX];
-	int64_t kill_us = json_number(result, "kill_us"),
-		rewind_us = json_number(result, "rewind_us"),
-		start_us = json_number(result, "start_us");
+	char reached[MOMENT_TEXT_MAX], took[TOOK_TEXT_MAX];
 
 	moment_format(json_at(result, "reached"), typed_switch(talk->typed, "utc"), reached);
-	count_format((uint64_t)json_number(result, "records"), records);
-	elapsed_format(kill_us, kill);
-	elapsed_format(rewind_us, rewind);
-	elapsed_format(start_us, start);
-	elapsed_format(kill_us + rewind_us + start_us, total);
+	took_format(result, took);
 	printf("%s%s is as it was at %s%s\n", style(stdout, GREEN), talk->cluster->name, reached,
 	       style(stdout, PLAIN));
-	printf("  took         %s: kill %s, rewind %s, start %s\n", total, kill, rewind, start);
+	printf("  took         %s\n", took);
 	printf("  undo         unspill backtrack %s --to lsn:%lld\n", talk->cluster->name,
 	       (long long)json_number(result, "from.lsn"));
 }

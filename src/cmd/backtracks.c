@@ -4,16 +4,11 @@
 #include "base/timetext.h"
 #include "base/units.h"
 
-/* "10:42:17.250" of a moment's whole text is not enough: backtracks may be days apart. */
 static void print_one(const json_t *backtrack, bool utc)
 {
-	char at[TIME_TEXT_MAX], asked[TIME_TEXT_MAX] = "by mark or lsn", reached[MOMENT_TEXT_MAX],
-				from[MOMENT_TEXT_MAX];
-	char records[UNITS_TEXT_MAX], kill[UNITS_TEXT_MAX], rewind[UNITS_TEXT_MAX],
-		start[UNITS_TEXT_MAX], total[UNITS_TEXT_MAX];
-	int64_t kill_us = json_number(backtrack, "kill_us"),
-		rewind_us = json_number(backtrack, "rewind_us"),
-		start_us = json_number(backtrack, "start_us");
+	char at[TIME_TEXT_MAX], asked[TIME_TEXT_MAX] = "a mark or a place",
+				reached[MOMENT_TEXT_MAX], from[MOMENT_TEXT_MAX],
+				records[UNITS_TEXT_MAX], took[TOOK_TEXT_MAX];
 
 	time_format_seconds(json_number(backtrack, "at.time_us"), utc, at);
 	if (json_number(backtrack, "asked_time_us"))
@@ -21,19 +16,14 @@ static void print_one(const json_t *backtrack, bool utc)
 	moment_format(json_at(backtrack, "reached"), utc, reached);
 	moment_format(json_at(backtrack, "from"), utc, from);
 	count_format((uint64_t)json_number(backtrack, "records"), records);
-	elapsed_format(kill_us, kill);
-	elapsed_format(rewind_us, rewind);
-	elapsed_format(start_us, start);
-	elapsed_format(kill_us + rewind_us + start_us, total);
+	took_format(backtrack, took);
 	printf("%s%lld%s  at %s, %s change records\n", style(stdout, BOLD),
 	       (long long)json_number(backtrack, "number"), style(stdout, PLAIN), at, records);
-	printf("   asked for  %s\n   reached    %s\n   from       %s\n", asked, reached, from);
-	if (json_truth(backtrack, "finished"))
-		printf("   took       %s: kill %s, rewind %s, start %s\n", total, kill, rewind,
-		       start);
-	else
-		printf("   took       not known: the server had not answered again when this was "
-		       "written\n");
+	printf("   asked for  %s\n   reached    %s\n   from       %s\n   took       %s\n", asked,
+	       reached, from,
+	       json_truth(backtrack, "finished")
+		       ? took
+		       : "not known: the server had not answered again when this was written");
 }
 
 static void print_all(const struct typed *typed, const json_t *all)
@@ -41,8 +31,7 @@ static void print_all(const struct typed *typed, const json_t *all)
 	const json_t *backtrack;
 	size_t i;
 
-	json_array_foreach(all, i, backtrack)
-	{
+	json_array_foreach (all, i, backtrack) {
 		if (i)
 			putchar('\n');
 		print_one(backtrack, typed_switch(typed, "utc"));

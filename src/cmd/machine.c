@@ -52,26 +52,6 @@ int machine_check_fuse(struct problem *why)
 	return 0;
 }
 
-int machine_check_home(struct problem *why)
-{
-	char home[PATH_MAX];
-	int r;
-
-	r = cluster_home(true, home, why);
-	if (r < 0)
-		return r;
-	if (access(home, W_OK | X_OK) < 0)
-		return problem_errno(why, -errno,
-				     "cannot write to '%s', the list of clusters ($UNSPILL_HOME)",
-				     home);
-	return 0;
-}
-
-int machine_check_engine(const struct engine *engine, char version[128], struct problem *why)
-{
-	return engine->check(version, why);
-}
-
 /* The deepest part of `path` that exists. */
 static void find_existing(const char *path, char existing[PATH_MAX])
 {
@@ -84,18 +64,52 @@ static void find_existing(const char *path, char existing[PATH_MAX])
 		snprintf(existing, PATH_MAX, "%s", path[0] == '/' ? "/" : ".");
 }
 
+int machine_check_home(struct problem *why)
+{
+	char home[PATH_MAX], existing[PATH_MAX];
+	int r;
+
+	r = cluster_home(false, home, why);
+	if (r < 0)
+		return r;
+	/* Looked at only: it is made with the first cluster. */
+	find_existing(home, existing);
+	if (access(existing, W_OK | X_OK) < 0)
+		return problem_errno(why, -errno,
+				     "cannot write to '%s', the list of clusters ($UNSPILL_HOME)",
+				     home);
+	return 0;
+}
+
+int machine_check_engine(const struct engine *engine, char version[128], struct problem *why)
+{
+	return engine->check(version, why);
+}
+
+int machine_space(const char *path, int64_t *ret_free, int64_t *ret_total, struct problem *why)
+{
+	struct statvfs space;
+
+	if (statvfs(path, &space) < 0)
+		return problem_errno(why, -errno, "cannot tell how much space '%s' has", path);
+	/* What is reserved for root counts for root. */
+	*ret_free = (int64_t)((geteuid() ? space.f_bavail : space.f_bfree) * space.f_frsize);
+	*ret_total = (int64_t)(space.f_blocks * space.f_frsize);
+	return 0;
+}
+
 int machine_check_space(const char *path, int64_t bytes, struct problem *why)
 {
 	char existing[PATH_MAX], have[UNITS_TEXT_MAX], need[UNITS_TEXT_MAX];
-	struct statvfs space;
+	int64_t bytes_free, bytes_total;
+	int r;
 
 	find_existing(path, existing);
-	if (statvfs(existing, &space) < 0)
-		return problem_errno(why, -errno, "cannot tell how much space '%s' has", existing);
+	r = machine_space(existing, &bytes_free, &bytes_total, why);
 	/* What is no real filesystem tells nothing. */
-	if (!space.f_blocks || (int64_t)(space.f_bavail * space.f_frsize) >= bytes)
-		return 0;
-	bytes_format((double)space.f_bavail * (double)space.f_frsize, have);
+	if (r < 0 || !bytes_total || bytes_free >= bytes)
+		return r;
+	bytes_format((double)bytes_free, have);
 	bytes_format((double)bytes, need);
 	return problem(why, -ENOSPC, "not enough space at '%s': %s free, %s needed", existing, have,
 		       need);

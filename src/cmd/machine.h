@@ -19,5 +19,7 @@ int machine_check_fuse(struct problem *why);
 int machine_check_home(struct problem *why);
 /* The server is installed and new enough; `version` gets its words. */
 int machine_check_engine(const struct engine *engine, char version[128], struct problem *why);
+/* Bytes that we may still use, and all, of the filesystem that holds `path`. */
+int machine_space(const char *path, int64_t *ret_free, int64_t *ret_total, struct problem *why);
 /* The filesystem that holds `path`, or would, has `bytes` free. */
 int machine_check_space(const char *path, int64_t bytes, struct problem *why);

@@ -245,10 +245,7 @@ static int fill(struct make *make, struct talk *talk)
 		json_decref(request);
 		return ending;
 	}
-	ending = talk_ask(talk, request, NULL);
-	if (ending == END_OK)
-		ending = talk_ask(talk, json_pack("{s:s}", "do", "start"), NULL);
-	return ending;
+	return talk_ask(talk, request, NULL);
 }
 
 static int report(struct talk *talk)

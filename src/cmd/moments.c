@@ -89,10 +89,11 @@ static void name_steps(json_t *moments)
 	json_t *steps = json_object_get(moments, "steps"), *step;
 	size_t i;
 
-	json_array_foreach(steps, i, step) json_array_set_new(
-		steps, i,
-		json_pack("{s:O, s:O, s:O}", "time_us", json_array_get(step, 0), "records",
-			  json_array_get(step, 1), "bytes", json_array_get(step, 2)));
+	json_array_foreach (steps, i, step)
+		json_array_set_new(steps, i,
+				   json_pack("{s:O, s:O, s:O}", "time_us", json_array_get(step, 0),
+					     "records", json_array_get(step, 1), "bytes",
+					     json_array_get(step, 2)));
 }
 
 static int show(const struct typed *typed, const struct cluster *cluster, const struct span *span,

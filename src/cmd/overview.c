@@ -1,5 +1,6 @@
 #define _XOPEN_SOURCE 700 /* nftw() */
 #include "cmd/overview.h"
+#include "cmd/machine.h"
 #include "cmd/talk.h"
 #include "keeper/keeper.h"
 
@@ -7,7 +8,6 @@
 #include <ftw.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #define ANSWER_TIMEOUT_MS 5000
 
@@ -34,15 +34,13 @@ static json_t *size_of(const struct cluster *cluster, const char *below)
 static json_t *bytes_of(const struct cluster *cluster)
 {
 	json_t *bytes = json_object();
-	struct statvfs space;
+	int64_t bytes_free, bytes_total;
 
 	json_object_set_new(bytes, "tape", size_of(cluster, "volume/tape"));
 	json_object_set_new(bytes, "base", size_of(cluster, "volume/base"));
-	if (!statvfs(cluster->directory, &space)) {
-		json_object_set_new(bytes, "disk_free",
-				    json_integer((json_int_t)(space.f_bavail * space.f_frsize)));
-		json_object_set_new(bytes, "disk_total",
-				    json_integer((json_int_t)(space.f_blocks * space.f_frsize)));
+	if (machine_space(cluster->directory, &bytes_free, &bytes_total, NULL) >= 0) {
+		json_object_set_new(bytes, "disk_free", json_integer(bytes_free));
+		json_object_set_new(bytes, "disk_total", json_integer(bytes_total));
 	}
 	return bytes;
 }
@@ -124,7 +122,7 @@ json_t *overview_of_all(const struct typed *typed)
 		all = NULL;
 	}
 	if (all) {
-		json_array_foreach(names, i, name)
+		json_array_foreach (names, i, name)
 			json_array_append_new(all, overview_of(typed, json_string_value(name)));
 	}
 	json_decref(names);

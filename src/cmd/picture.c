@@ -83,7 +83,7 @@ struct picture {
 	struct past past;
 	uint64_t records_max;
 	int64_t horizon_us;
-	bool some_left_behind;
+	bool seen[3]; /* by enum kind: what the legend has to explain */
 };
 
 static struct entry *add_entry(struct picture *picture, const json_t *moment, enum style style)
@@ -126,8 +126,7 @@ static void add_marks(struct picture *picture, const json_t *marks)
 	const json_t *mark;
 	size_t i;
 
-	json_array_foreach(marks, i, mark)
-	{
+	json_array_foreach (marks, i, mark) {
 		struct entry *entry = add_entry(picture, json_at(mark, "moment"), YELLOW);
 
 		entry->sign = "◆";
@@ -143,8 +142,7 @@ static void add_backtracks(struct picture *picture, const json_t *backtracks)
 	const json_t *backtrack;
 	size_t i;
 
-	json_array_foreach(backtracks, i, backtrack)
-	{
+	json_array_foreach (backtracks, i, backtrack) {
 		long long number = json_number(backtrack, "number");
 		struct entry *entry;
 
@@ -244,31 +242,45 @@ static int bar_width(const struct picture *picture)
 	return MAX(picture->options->columns - label_width(picture) - NUMBERS_WIDTH - 5, 8);
 }
 
+enum kind { PRESENT, LEFT_BEHIND, OUT_OF_REACH };
+
+static const struct look {
+	enum style style;
+	const char *block, *plain_block;
+	const char *meaning; /* for the legend */
+} looks[] = {
+	[PRESENT] = {CYAN, "█", "#", NULL},
+	[LEFT_BEHIND] = {DIM, "░", ":", "left behind by a backtrack; can still be reached"},
+	[OUT_OF_REACH] = {DIM, "▁", "_", "before the horizon; can no longer be reached"},
+};
+
+static enum kind kind_of(const struct picture *picture, int64_t begin, int64_t end)
+{
+	if (end <= picture->horizon_us)
+		return OUT_OF_REACH;
+	return is_left_behind(picture, begin, end) ? LEFT_BEHIND : PRESENT;
+}
+
 /* Any change at all is seen: at least the thinnest bar. */
-static void draw_bar(struct picture *picture, uint64_t records, bool left_behind)
+static void draw_bar(struct picture *picture, uint64_t records, enum kind kind)
 {
 	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-	int width = bar_width(picture), cells, drawn = 0;
-	int64_t parts = 0;
+	const struct look *look = &looks[kind];
+	bool smooth = picture->options->utf8 && kind == PRESENT;
+	int width = bar_width(picture), cells, drawn;
+	int64_t parts = (int64_t)((double)records / (double)picture->records_max * width * 8);
 
-	if (records)
-		parts = MAX((int64_t)((double)records / (double)picture->records_max * width * 8),
-			    1);
-	fputs(style(picture->out, left_behind ? DIM : CYAN), picture->out);
-	cells = (int)(left_behind || !picture->options->utf8 ? (parts + 7) / 8 : parts / 8);
-	for (; drawn < cells; drawn++) {
-		if (picture->options->utf8)
-			fputs(left_behind ? "░" : "█", picture->out);
-		else
-			fputc(left_behind ? ':' : '#', picture->out);
-	}
-	if (picture->options->utf8 && !left_behind && parts % 8) {
+	parts = MAX(parts, 1);
+	cells = (int)(smooth ? parts / 8 : (parts + 7) / 8);
+	fputs(style(picture->out, look->style), picture->out);
+	for (drawn = 0; drawn < cells; drawn++)
+		fputs(picture->options->utf8 ? look->block : look->plain_block, picture->out);
+	if (smooth && parts % 8) {
 		fputs(eighths[parts % 8], picture->out);
 		drawn++;
 	}
-	fputs(style(picture->out, PLAIN), picture->out);
-	fprintf(picture->out, "%*s", width - drawn, "");
-	picture->some_left_behind |= left_behind && records;
+	fprintf(picture->out, "%s%*s", style(picture->out, PLAIN), width - drawn, "");
+	picture->seen[kind] = true;
 }
 
 static void draw_step(struct picture *picture, int64_t time_us, uint64_t records, uint64_t bytes)
@@ -285,7 +297,7 @@ static void draw_step(struct picture *picture, int64_t time_us, uint64_t records
 	}
 	count_format(records, count);
 	bytes_format((double)bytes, size);
-	draw_bar(picture, records, is_left_behind(picture, time_us, end));
+	draw_bar(picture, records, kind_of(picture, time_us, end));
 	fprintf(picture->out, "  %12s  %10s\n", count, size);
 }
 
@@ -375,9 +387,14 @@ static void draw_head(struct picture *picture, const json_t *steps)
 
 static void draw_foot(const struct picture *picture)
 {
-	if (picture->some_left_behind)
-		fprintf(picture->out, "\n%s  left behind by a backtrack; can still be reached\n",
-			picture->options->utf8 ? "░" : ":");
+	for (size_t i = 0; i < ARRAY_SIZE(looks); i++) {
+		if (picture->seen[i] && looks[i].meaning)
+			fprintf(picture->out, "\n%s  %s",
+				picture->options->utf8 ? looks[i].block : looks[i].plain_block,
+				looks[i].meaning);
+	}
+	if (picture->seen[LEFT_BEHIND] || picture->seen[OUT_OF_REACH])
+		fputc('\n', picture->out);
 }
 
 void picture_draw(const struct picture_options *options, const json_t *moments, FILE *out)
@@ -386,8 +403,7 @@ void picture_draw(const struct picture_options *options, const json_t *moments, 
 	const json_t *steps = json_at(moments, "steps"), *step;
 	size_t i;
 
-	json_array_foreach(steps, i, step)
-	{
+	json_array_foreach (steps, i, step) {
 		uint64_t records = (uint64_t)json_integer_value(json_array_get(step, 1));
 
 		picture.records_max = MAX(picture.records_max, records);

@@ -16,6 +16,27 @@ void progress_init(struct progress *progress, bool quiet)
 	*progress = (struct progress){.terminal = isatty(STDERR_FILENO), .quiet = quiet};
 }
 
+/* The protocol's names for steps, in words for a person; what is new to us is shown as it is. */
+static const char *words_of(const char *step)
+{
+	static const char *const words[][2] = {
+		{"install", "installing the database"},
+		{"copy", "copying the files"},
+		{"adopt", "taking the database over"},
+		{"kill", "killing the server"},
+		{"rewind", "rewinding"},
+		{"start", "starting the server"},
+		{"stop", "stopping the server"},
+		{"verify", "reading everything"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (!strcmp(words[i][0], step))
+			return words[i][1];
+	}
+	return step;
+}
+
 static const char *tick(void)
 {
 	return is_utf8() ? "✓" : "+";
@@ -173,7 +194,7 @@ void progress_update(json_t *object, void *arg)
 {
 	struct progress *progress = arg;
 
-	progress_step(progress, json_text(object, "step"));
+	progress_step(progress, words_of(json_text(object, "step")));
 	snprintf(progress->unit, sizeof progress->unit, "%s", json_text(object, "unit"));
 	progress->done = json_real_at(object, "done");
 	progress->total = json_real_at(object, "total");

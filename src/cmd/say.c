@@ -175,9 +175,9 @@ void json_add_times(json_t *value, bool utc)
 	size_t i;
 	void *next;
 
-	json_array_foreach(value, i, child) json_add_times(child, utc);
-	json_object_foreach_safe(value, next, key, child)
-	{
+	json_array_foreach (value, i, child)
+		json_add_times(child, utc);
+	json_object_foreach_safe (value, next, key, child) {
 		/* Not asked for as a time: 0, and no text. */
 		if (is_time(key) && json_integer_value(child) > 0)
 			add_time(value, key, json_integer_value(child), utc);
@@ -203,15 +203,13 @@ void json_clean(json_t *value)
 	json_t *child;
 	size_t i;
 
-	json_array_foreach(value, i, child)
-	{
+	json_array_foreach (value, i, child) {
 		if (json_is_string(child))
 			json_array_set_new(value, i, clean_string(child));
 		else
 			json_clean(child);
 	}
-	json_object_foreach(value, key, child)
-	{
+	json_object_foreach (value, key, child) {
 		if (json_is_string(child))
 			json_object_set_new(value, key, clean_string(child));
 		else

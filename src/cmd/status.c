@@ -94,12 +94,15 @@ static void print_size(const json_t *status, const char *label, const char *size
 {
 	char size[UNITS_TEXT_MAX], growth[UNITS_TEXT_MAX];
 	double per_hour = growth_key ? json_real_at(status, growth_key) : 0;
+	/* The first seconds say nothing about an hour. */
+	bool told = growth_key && json_at(status, growth_key) &&
+		    json_number(status, "up_us") >= 60000000;
 
 	if (!json_at(status, size_key))
 		return;
 	bytes_format(json_real_at(status, size_key), size);
 	bytes_format(fabs(per_hour), growth);
-	if (growth_key && json_at(status, growth_key))
+	if (told)
 		line(label, "%s, %s%s per hour", size, per_hour < 0 ? "-" : "+", growth);
 	else
 		line(label, "%s", size);
@@ -193,8 +196,7 @@ static int run(const struct typed *typed)
 		return END_FAILED;
 	if (typed_switch(typed, "json"))
 		return print_json(typed, json_pack("{s:o}", "clusters", all));
-	json_array_foreach(all, i, one)
-	{
+	json_array_foreach (all, i, one) {
 		if (i)
 			putchar('\n');
 		print_one(one, typed_switch(typed, "utc"));

@@ -1,6 +1,7 @@
 #include "cmd/talk.h"
 #include "base/clock.h"
 #include "base/timetext.h"
+#include "base/units.h"
 #include "keeper/keeper.h"
 
 #include <ctype.h>
@@ -326,4 +327,23 @@ void moment_format(const json_t *moment, bool utc, char text[MOMENT_TEXT_MAX])
 	time_format(json_number(moment, "time_us"), utc, time);
 	snprintf(text, MOMENT_TEXT_MAX, "%s (lsn:%lld)", time,
 		 (long long)json_number(moment, "lsn"));
+}
+
+void took_format(const json_t *backtrack, char text[TOOK_TEXT_MAX])
+{
+	int64_t kill_us = json_number(backtrack, "kill_us"),
+		rewind_us = json_number(backtrack, "rewind_us"),
+		start_us = json_number(backtrack, "start_us");
+	char kill_text[UNITS_TEXT_MAX], rewind[UNITS_TEXT_MAX], start[UNITS_TEXT_MAX],
+		total[UNITS_TEXT_MAX];
+
+	elapsed_format(kill_us, kill_text);
+	elapsed_format(rewind_us, rewind);
+	elapsed_format(start_us, start);
+	elapsed_format(kill_us + rewind_us + start_us, total);
+	if (start_us)
+		snprintf(text, TOOK_TEXT_MAX, "%s: kill %s, rewind %s, start %s", total, kill_text,
+			 rewind, start);
+	else
+		snprintf(text, TOOK_TEXT_MAX, "%s; the server was stopped, and stayed so", rewind);
 }

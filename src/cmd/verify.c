@@ -10,7 +10,8 @@ static int report(const struct talk *talk, const json_t *result)
 	size_t i;
 
 	bytes_format(json_real_at(result, "bytes"), bytes);
-	json_array_foreach(damage, i, line) puts(json_string_value(line));
+	json_array_foreach (damage, i, line)
+		puts(json_string_value(line));
 	if (json_array_size(damage))
 		return fail(talk->typed, END_DAMAGED, "%zu damaged place%s in %s",
 			    json_array_size(damage), json_array_size(damage) == 1 ? "" : "s",

@@ -228,7 +228,7 @@ def backtracks_are_listed():
     shows(done, "3  at 2026-11-22 10:59:00 +01:00, 12,345 change records",
           "asked for  2026-11-22T10:50:00.000000+01:00", "reached    2026-11-22T10:49:59.750000+01:00 (lsn:4500)",
           "from       2026-11-22T10:58:59.000000+01:00 (lsn:4990)", "took       1.77 s: kill 12 ms, rewind 140 ms, start 1.62 s",
-          "asked for  by mark or lsn", "took       not known")
+          "asked for  a mark or a place", "took       not known")
     check("asked_time" not in one and one["asked_time_us"] == 0, str(one))
     with the_shop(backtracks={"backtracks": []}):
         shows(unspill("backtracks", "shop"), "none yet")
