@@ -27,5 +27,5 @@ void *map64_remove(struct map64 *map, uint64_t key);
 
 /* Every entry, in no particular order; the map must not change meanwhile. */
 #define map64_for_each(map, slot) \
-	for (struct map64_slot *slot = (map)->slots; slot < (map)->slots + (map)->room; slot++) \
+	for (struct map64_slot *slot = (map)->slots; slot && slot < (map)->slots + (map)->room; slot++) \
 		if (slot->key)
