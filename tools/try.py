@@ -367,8 +367,9 @@ class Story:
 
     def close(self):
         chapter("What happened")
-        command("unspill backtracks shop")
-        picture(self.shop.cluster.run("backtracks").stdout)
+        listed = len(self.shop.cluster.json("backtracks")["backtracks"])
+        if listed != len(self.backtracks):
+            raise NotProved(f"unspill backtracks lists {listed} of {len(self.backtracks)} backtracks")
         status = self.shop.cluster.status()
         size = status["bytes"]
         say(f"{status['records']['stored']:,} change records on {size['tape'] / 1e6:,.0f} MB of tape, base"
