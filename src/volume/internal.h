@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/buffer.h"
 #include "tape/tape.h"
 #include "volume/base.h"
 #include "volume/image.h"
@@ -56,6 +57,7 @@ struct volume {
 	pthread_rwlock_t lock;
 	struct view head;
 	struct timeline timeline;
+	struct buffer meta; /* of the record being written: see volume_commit() */
 	int64_t window_us;
 	struct moment floor;       /* of the horizon: what is before may be gone */
 	uint64_t records, bytes;   /* appended since opening */

@@ -280,7 +280,8 @@ static ssize_t copy_out(void *buf, size_t room, const void *value, size_t size)
 		return size;
 	if (room < size)
 		return -ERANGE;
-	memcpy(buf, value, size);
+	if (size)
+		memcpy(buf, value, size);
 	return size;
 }
 

@@ -165,12 +165,12 @@ int volume_format(struct disk *disk, const struct volume_format_options *options
 int volume_commit(struct volume *v, const struct change *change, const struct iovec *data,
 		  int data_count, struct tape_record *ret)
 {
-	static __thread struct buffer meta;
+	struct buffer *meta = &v->meta;
 	int r;
 
-	meta.size = 0;
-	change_encode(change, &meta);
-	r = tape_append(v->tape, change->type, meta.data, meta.size, data, data_count, ret);
+	meta->size = 0;
+	change_encode(change, meta);
+	r = tape_append(v->tape, change->type, meta->data, meta->size, data, data_count, ret);
 	if (r < 0)
 		return r == -ENOSPC || r == -EROFS ? r : -EIO;
 	r = state_apply(v->head.state, change, ret->lsn, ret->time_us);
@@ -381,8 +381,8 @@ int volume_build_state(struct volume *v, uint64_t position,
 		if (r < 0)
 			return r;
 	}
-	if (progress)
-		progress(replay.done, replay.done, arg);
+	if (progress && !progress(replay.done, replay.done, arg))
+		return problem(why, -ECANCELED, "cancelled");
 	state->position = MAX(state->position, position);
 	*ret = take(state);
 	return 0;
@@ -596,6 +596,7 @@ static void volume_free(struct volume *v)
 	state_free(v->base_state);
 	base_free(v->base);
 	timeline_done(&v->timeline);
+	buffer_done(&v->meta);
 	map64_done(&v->refs);
 	free(v->checkpoints);
 	pthread_cond_destroy(&v->round_done);
