@@ -177,7 +177,8 @@ static int is_mounted(const char *path)
 {
 	struct statx st;
 
-	/* Ask the server itself: what the kernel has cached of a dead one's root still looks well. */
+	/* Ask the server itself: what the kernel has cached of a dead one's root still looks well.
+	 */
 	if (statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_STATX_FORCE_SYNC, STATX_TYPE, &st) < 0)
 		return -errno;
 	if (!S_ISDIR(st.stx_mode))

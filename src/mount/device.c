@@ -77,31 +77,33 @@ static ssize_t receive(int fd, void *buf, size_t size)
 	}
 }
 
+/* Apart from work(), whose frame must hold nothing of note when the thread is cancelled. */
+static __attribute__((noinline)) void serve(struct worker *worker, const void *data, size_t size)
+{
+	struct request req = {
+		.mount = worker->device->mount,
+		.slot = worker->slot,
+		.out = worker->buffers + PAGE + PROTOCOL_REQUEST_MAX,
+		.out_room = PROTOCOL_IO_MAX + PAGE,
+		.reply = reply,
+	};
+
+	operations_serve(&req, data, size);
+}
+
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
 	struct mount *mount = worker->device->mount;
 	uint8_t *in = worker->buffers + PAGE - DATA_OFFSET;
+	ssize_t n;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	for (;;) {
-		ssize_t n = receive(mount->fd, in, PROTOCOL_REQUEST_MAX);
-		struct request req = {
-			.mount = mount,
-			.slot = worker->slot,
-			.out = worker->buffers + PAGE + PROTOCOL_REQUEST_MAX,
-			.out_room = PROTOCOL_IO_MAX + PAGE,
-			.reply = reply,
-		};
-
-		if (n < 0) {
-			if (n != -ENODEV && n != -ECONNABORTED)
-				log_error("cannot read requests for '%s': %s", mount->path,
-					  strerror(-n));
-			return NULL;
-		}
-		operations_serve(&req, in, n);
-	}
+	while ((n = receive(mount->fd, in, PROTOCOL_REQUEST_MAX)) >= 0)
+		serve(worker, in, n);
+	if (n != -ENODEV && n != -ECONNABORTED)
+		log_error("cannot read requests for '%s': %s", mount->path, strerror(-n));
+	return NULL;
 }
 
 static int start(struct device *device, unsigned slot)

@@ -1,12 +1,14 @@
 #include "mount/rewind.h"
 
 #include "base/alloc.h"
+#include "mount/handles.h"
 #include "mount/notify.h"
 #include "mount/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Beyond this, write-back that cannot be decided yet keeps its thread waiting. */
 #define PARKED_BYTES_MAX (64 * 1024 * 1024)
@@ -65,14 +67,6 @@ static void fresh_add(struct fresh *fresh, uint64_t start, uint64_t end)
 	fresh->ranges[from] = (struct fresh_range){start, end};
 }
 
-static bool fresh_covers(const struct fresh *fresh, uint64_t start, uint64_t end)
-{
-	for (size_t i = 0; i < fresh->count; i++)
-		if (fresh->ranges[i].start <= start && end <= fresh->ranges[i].end)
-			return true;
-	return false;
-}
-
 void rewind_note_fresh(struct mount *mount, uint64_t ino, uint64_t offset, uint64_t size)
 {
 	struct rewind *rewind = &mount->rewind;
@@ -88,16 +82,22 @@ void rewind_note_fresh(struct mount *mount, uint64_t ino, uint64_t offset, uint6
 	pthread_mutex_unlock(&rewind->lock);
 }
 
-static bool is_fresh(struct rewind *rewind, uint64_t ino, uint64_t offset, uint64_t size)
+/* The first fresh part of [from, to). */
+static bool next_fresh(struct rewind *rewind, uint64_t ino, uint64_t from, uint64_t to,
+		       struct fresh_range *ret)
 {
 	const struct fresh *fresh;
-	bool covered;
+	bool found = false;
 
 	pthread_mutex_lock(&rewind->lock);
 	fresh = map64_get(&rewind->fresh, ino);
-	covered = fresh && fresh_covers(fresh, offset, offset + size);
+	for (size_t i = 0; fresh && i < fresh->count && !found; i++) {
+		*ret = (struct fresh_range){MAX(from, fresh->ranges[i].start),
+					    MIN(to, fresh->ranges[i].end)};
+		found = ret->start < ret->end;
+	}
 	pthread_mutex_unlock(&rewind->lock);
-	return covered;
+	return found;
 }
 
 static void forget_fresh(struct rewind *rewind)
@@ -125,6 +125,25 @@ static int drop_pages(struct request *req)
 {
 	counter_add(&req->mount->counters.dropped_writes, 1);
 	return 0;
+}
+
+/* Pages of the old head and of the new one may come in one request. */
+static int write_fresh_pages(struct request *req, uint64_t offset, const uint8_t *data, size_t size)
+{
+	struct rewind *rewind = &req->mount->rewind;
+	uint64_t at = offset, end = offset + size, written = 0;
+	struct fresh_range part;
+	int r;
+
+	while (next_fresh(rewind, req->in.nodeid, at, end, &part)) {
+		r = write_pages(req, part.start, data + (part.start - offset),
+				part.end - part.start);
+		if (r < 0)
+			return r;
+		written += part.end - part.start;
+		at = part.end;
+	}
+	return written < size ? drop_pages(req) : 0;
 }
 
 static int park(struct request *req, uint64_t offset, const void *data, size_t size)
@@ -164,10 +183,10 @@ int rewind_write_back(struct request *req, uint64_t offset, const void *data, si
 	pthread_rwlock_rdlock(&rewind->gate);
 	if (rewind->phase == REWIND_PARKING && !rewind_switched(req->mount))
 		r = park(req, offset, data, size);
-	else if (rewind->phase == REWIND_NONE || is_fresh(rewind, req->in.nodeid, offset, size))
+	else if (rewind->phase == REWIND_NONE)
 		r = write_pages(req, offset, data, size);
 	else
-		r = drop_pages(req);
+		r = write_fresh_pages(req, offset, data, size);
 	pthread_rwlock_unlock(&rewind->gate);
 	return r;
 }
@@ -312,6 +331,27 @@ static void invalidate_inodes(struct mount *mount)
 	}
 }
 
+/*
+ * An invalidated inode keeps its size in the kernel until somebody asks, and a write that appends
+ * through a descriptor opened before does not ask: it would go behind the old end.  So we ask.
+ * Those who may not (no root) are left with that.
+ */
+static void refresh_sizes(struct mount *mount)
+{
+	CLEANUP(fd) int fd = open(mount->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(free) struct node_count *nodes = NULL;
+	size_t count = nodes_list(&mount->nodes, &nodes);
+	struct volume_attr attr;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != mount->device_number)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (view_getattr(mount->view, nodes[i].ino, &attr) == 0 && S_ISREG(attr.mode) &&
+		    handle_refresh(fd, nodes[i].ino) == -EPERM)
+			return;
+}
+
 struct backtrack {
 	struct mount *mount;
 	const struct volume_backtrack_options *options;
@@ -357,6 +397,7 @@ static void show_new_head(struct mount *mount)
 	flight_drain(&mount->flight);
 	invalidate_names(mount);
 	invalidate_inodes(mount);
+	refresh_sizes(mount);
 	enter(mount, REWIND_NONE, true);
 	atomic_store(&mount->rewind.switched, false);
 	/* Those who saw the flag may still be noting what is fresh. */
