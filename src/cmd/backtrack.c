@@ -26,8 +26,11 @@ static void print_plan(const struct talk *talk, const json_t *plan, int64_t aske
 		printf("  asked for    %s: this is the last change up to then\n", asked);
 	}
 	printf("  from         %s\n", from);
-	printf("  distance     %s, %s change records, %s; %s record headers to read\n", distance,
-	       records, bytes, headers);
+	if (!json_number(plan, "records"))
+		printf("  distance     none: nothing has changed since\n");
+	else
+		printf("  distance     %s, %s change records, %s; %s record headers to read\n",
+		       distance, records, bytes, headers);
 	if (json_truth(plan, "server") && !connections)
 		printf("  closes       the server, which is killed and started again; nobody is "
 		       "connected\n");

@@ -286,10 +286,12 @@ static int make_and_fill(struct make *make)
 	progress_done(&make->progress, r >= 0);
 	if (r < 0)
 		return fail_why(make->typed, r, &why);
-	talk = (struct talk){.typed = make->typed, .cluster = cluster, .cancelled = "cancelled"};
+	talk = (struct talk){.typed = make->typed,
+			     .cluster = cluster,
+			     .cancelled = "cancelled; taking back what was made"};
 	ending = fill(make, &talk);
 	if (ending == END_OK && talk_interrupted())
-		ending = fail(make->typed, END_CANCELLED, "cancelled");
+		ending = fail(make->typed, END_CANCELLED, "%s", talk.cancelled);
 	if (ending == END_OK)
 		ending = report(&talk);
 	else

@@ -15,6 +15,7 @@
 struct span {
 	int64_t since_us, until_us; /* 0: not said */
 	int64_t step_us;
+	int64_t fine_us; /* what the keeper is asked for */
 };
 
 /* "1h" means an hour ago. */
@@ -74,6 +75,9 @@ static int complete_span(const struct typed *typed, struct span *span, const jso
 	if (!span->step_us)
 		span->step_us = picture_step(span->until_us - span->since_us, LINES);
 	span->since_us = picture_align(span->since_us, span->step_us, utc);
+	span->fine_us = span->step_us;
+	if (!typed_switch(typed, "json"))
+		span->fine_us = picture_fine(span->until_us - span->since_us, span->step_us);
 	if ((span->until_us - span->since_us) / span->step_us >= STEPS_MAX)
 		return fail(
 			typed, END_USAGE,
@@ -104,6 +108,7 @@ static int show(const struct typed *typed, const struct cluster *cluster, const 
 		.since_us = span->since_us,
 		.until_us = span->until_us,
 		.step_us = span->step_us,
+		.fine_us = span->fine_us,
 		.utc = typed_switch(typed, "utc"),
 		.columns = MIN(columns(stdout), 160),
 		.utf8 = is_utf8(),
@@ -134,7 +139,7 @@ static int ask_and_show(struct talk *talk, struct span *span)
 			  json_pack("{s:s, s:I, s:I, s:I}", "do", "moments", "since_us",
 				    (json_int_t)span->since_us, "until_us",
 				    (json_int_t)span->until_us, "step_us",
-				    (json_int_t)span->step_us),
+				    (json_int_t)span->fine_us),
 			  &moments);
 	return ending == END_OK ? show(talk->typed, talk->cluster, span, moments) : ending;
 }

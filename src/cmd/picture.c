@@ -21,6 +21,7 @@
 #define SECOND_US 1000000LL
 #define EMPTY_RUN 3 /* as many empty steps become one line */
 #define NUMBERS_WIDTH 25
+#define FINE_MAX 4000 /* fine steps in an answer */
 
 /* --- Steps ------------------------------------------------------------------------------------ */
 
@@ -41,6 +42,16 @@ int64_t picture_step(int64_t span_us, int lines)
 	while (span_us > step * lines)
 		step *= 2;
 	return step;
+}
+
+int64_t picture_fine(int64_t span_us, int64_t step_us)
+{
+	int64_t parts = 1;
+
+	while (parts < 16 && step_us % (parts * 2) == 0 &&
+	       span_us / step_us * parts * 2 <= FINE_MAX)
+		parts *= 2;
+	return step_us / parts;
 }
 
 int64_t picture_align(int64_t time_us, int64_t step_us, bool utc)
@@ -70,6 +81,24 @@ struct entries {
 	size_t count, room;
 };
 
+enum kind { PRESENT, LEFT_BEHIND, OUT_OF_REACH, KINDS };
+
+static const struct look {
+	enum style style;
+	const char *block, *plain_block;
+	const char *meaning; /* for the legend */
+} looks[] = {
+	[PRESENT] = {CYAN, "█", "#", NULL},
+	[LEFT_BEHIND] = {DIM, "░", ":", "left behind by a backtrack; can still be reached"},
+	[OUT_OF_REACH] = {DIM, "▁", "_", "before the horizon; can no longer be reached"},
+};
+
+struct line {
+	int64_t time_us;
+	uint64_t records[KINDS]; /* by kind */
+	uint64_t total, bytes;
+};
+
 /* [begin, end] in time: changes that are part of the present. */
 struct past {
 	int64_t (*all)[2];
@@ -81,9 +110,11 @@ struct picture {
 	FILE *out;
 	struct entries entries;
 	struct past past;
+	struct line *lines;
+	size_t line_count;
 	uint64_t records_max;
 	int64_t horizon_us;
-	bool seen[3]; /* by enum kind: what the legend has to explain */
+	bool seen[KINDS]; /* by enum kind: what the legend has to explain */
 };
 
 static struct entry *add_entry(struct picture *picture, const json_t *moment, enum style style)
@@ -101,10 +132,13 @@ static struct entry *add_entry(struct picture *picture, const json_t *moment, en
 	return entry;
 }
 
-static int by_lsn(const void *a, const void *b)
+/* A backtrack has the position of what it reached when nothing lies between. */
+static int by_time(const void *a, const void *b)
 {
 	const struct entry *x = a, *y = b;
 
+	if (x->time_us != y->time_us)
+		return x->time_us < y->time_us ? -1 : 1;
 	return x->lsn < y->lsn ? -1 : x->lsn > y->lsn;
 }
 
@@ -212,6 +246,44 @@ static bool is_left_behind(const struct picture *picture, int64_t begin, int64_t
 	return present * 2 < end - begin;
 }
 
+static enum kind kind_of(const struct picture *picture, int64_t begin, int64_t end)
+{
+	if (end <= picture->horizon_us)
+		return OUT_OF_REACH;
+	return is_left_behind(picture, begin, end) ? LEFT_BEHIND : PRESENT;
+}
+
+/*
+ * Put the answer's steps together into lines.  They are shorter than a line, so that within one it
+ * can be told what is present and what is not.
+ */
+static void make_lines(struct picture *picture, const json_t *steps)
+{
+	const struct picture_options *options = picture->options;
+	int64_t span = options->until_us - options->since_us, fine_us = options->fine_us;
+	const json_t *step;
+	size_t i;
+
+	picture->line_count = (size_t)((span + options->step_us - 1) / options->step_us);
+	picture->lines = xcalloc(picture->line_count, sizeof *picture->lines);
+	for (i = 0; i < picture->line_count; i++)
+		picture->lines[i].time_us = options->since_us + (int64_t)i * options->step_us;
+	json_array_foreach (steps, i, step) {
+		int64_t time_us = json_integer_value(json_array_get(step, 0));
+		int64_t at = (time_us - options->since_us) / options->step_us;
+		uint64_t records = (uint64_t)json_integer_value(json_array_get(step, 1));
+		enum kind kind =
+			kind_of(picture, time_us, MIN(time_us + fine_us, options->until_us));
+
+		if (time_us < options->since_us || at >= (int64_t)picture->line_count)
+			continue;
+		picture->lines[at].records[kind] += records;
+		picture->lines[at].total += records;
+		picture->lines[at].bytes += (uint64_t)json_integer_value(json_array_get(step, 2));
+		picture->records_max = MAX(picture->records_max, picture->lines[at].total);
+	}
+}
+
 /* --- Drawing ---------------------------------------------------------------------------------- */
 
 /* The step's time, as wide as `label_width` says. */
@@ -242,62 +314,61 @@ static int bar_width(const struct picture *picture)
 	return MAX(picture->options->columns - label_width(picture) - NUMBERS_WIDTH - 5, 8);
 }
 
-enum kind { PRESENT, LEFT_BEHIND, OUT_OF_REACH };
-
-static const struct look {
-	enum style style;
-	const char *block, *plain_block;
-	const char *meaning; /* for the legend */
-} looks[] = {
-	[PRESENT] = {CYAN, "█", "#", NULL},
-	[LEFT_BEHIND] = {DIM, "░", ":", "left behind by a backtrack; can still be reached"},
-	[OUT_OF_REACH] = {DIM, "▁", "_", "before the horizon; can no longer be reached"},
-};
-
-static enum kind kind_of(const struct picture *picture, int64_t begin, int64_t end)
+/* Cells of a bar of `cells` that each kind takes: at least one of each that there is. */
+static void share_cells(const struct line *line, int cells, int ret[KINDS])
 {
-	if (end <= picture->horizon_us)
-		return OUT_OF_REACH;
-	return is_left_behind(picture, begin, end) ? LEFT_BEHIND : PRESENT;
+	int left = cells;
+
+	for (int kind = KINDS - 1; kind > PRESENT; kind--) {
+		ret[kind] = (int)((double)line->records[kind] / (double)line->total * cells + 0.5);
+		if (line->records[kind])
+			ret[kind] = MAX(ret[kind], 1);
+		ret[kind] = MIN(ret[kind], left - (line->records[PRESENT] && left > 1));
+		left -= MAX(ret[kind], 0);
+	}
+	ret[PRESENT] = left;
 }
 
-/* Any change at all is seen: at least the thinnest bar. */
-static void draw_bar(struct picture *picture, uint64_t records, enum kind kind)
+/* Any change at all is seen: at least the thinnest bar.  Only a bar of one kind ends in a part of a
+ * cell. */
+static void draw_bar(struct picture *picture, const struct line *line)
 {
 	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-	const struct look *look = &looks[kind];
-	bool smooth = picture->options->utf8 && kind == PRESENT;
-	int width = bar_width(picture), cells, drawn;
-	int64_t parts = (int64_t)((double)records / (double)picture->records_max * width * 8);
+	bool utf8 = picture->options->utf8, smooth = utf8 && line->records[PRESENT] == line->total;
+	int width = bar_width(picture), cells, shares[KINDS], drawn = 0;
+	int64_t parts = (int64_t)((double)line->total / (double)picture->records_max * width * 8);
 
 	parts = MAX(parts, 1);
 	cells = (int)(smooth ? parts / 8 : (parts + 7) / 8);
-	fputs(style(picture->out, look->style), picture->out);
-	for (drawn = 0; drawn < cells; drawn++)
-		fputs(picture->options->utf8 ? look->block : look->plain_block, picture->out);
-	if (smooth && parts % 8) {
-		fputs(eighths[parts % 8], picture->out);
-		drawn++;
+	share_cells(line, cells, shares);
+	for (int kind = 0; kind < KINDS; kind++) {
+		fputs(style(picture->out, looks[kind].style), picture->out);
+		for (int i = 0; i < shares[kind]; i++, drawn++)
+			fputs(utf8 ? looks[kind].block : looks[kind].plain_block, picture->out);
+		if (kind == PRESENT && smooth && parts % 8) {
+			fputs(eighths[parts % 8], picture->out);
+			drawn++;
+		}
+		fputs(style(picture->out, PLAIN), picture->out);
+		picture->seen[kind] |= line->records[kind] > 0;
 	}
-	fprintf(picture->out, "%s%*s", style(picture->out, PLAIN), width - drawn, "");
-	picture->seen[kind] = true;
+	fprintf(picture->out, "%*s", width - drawn, "");
 }
 
-static void draw_step(struct picture *picture, int64_t time_us, uint64_t records, uint64_t bytes)
+static void draw_line(struct picture *picture, const struct line *line)
 {
 	char label[TIME_TEXT_MAX], count[UNITS_TEXT_MAX] = "", size[UNITS_TEXT_MAX] = "";
-	int64_t end = MIN(time_us + picture->options->step_us, picture->options->until_us);
 
-	format_label(picture, time_us, label);
+	format_label(picture, line->time_us, label);
 	fprintf(picture->out, "%s  ", label);
-	if (!records) {
+	if (!line->total) {
 		fprintf(picture->out, "%s%s%s\n", style(picture->out, DIM),
 			picture->options->utf8 ? "·" : ".", style(picture->out, PLAIN));
 		return;
 	}
-	count_format(records, count);
-	bytes_format((double)bytes, size);
-	draw_bar(picture, records, kind_of(picture, time_us, end));
+	count_format(line->total, count);
+	bytes_format((double)line->bytes, size);
+	draw_bar(picture, line);
 	fprintf(picture->out, "  %12s  %10s\n", count, size);
 }
 
@@ -340,34 +411,32 @@ static bool has_entries(const struct picture *picture, size_t at, int64_t until_
 	return at < picture->entries.count && picture->entries.all[at].time_us < until_us;
 }
 
-static void draw_steps(struct picture *picture, const json_t *steps)
+static void draw_lines(struct picture *picture)
 {
 	int64_t step_us = picture->options->step_us;
-	size_t count = json_array_size(steps), entry = 0, run;
+	size_t entry = 0, run;
 
 	draw_entries(picture, &entry, picture->options->since_us);
-	for (size_t i = 0; i < count; i += run) {
-		const json_t *step = json_array_get(steps, i);
-		int64_t time_us = json_integer_value(json_array_get(step, 0));
+	for (size_t i = 0; i < picture->line_count; i += run) {
+		const struct line *line = &picture->lines[i];
 
-		for (run = 0; i + run < count; run++) {
-			if (json_integer_value(json_array_get(json_array_get(steps, i + run), 1)) ||
-			    has_entries(picture, entry, time_us + (int64_t)(run + 1) * step_us))
+		for (run = 0; i + run < picture->line_count; run++) {
+			if (line[run].total ||
+			    has_entries(picture, entry, line[run].time_us + step_us))
 				break;
 		}
 		if (run >= EMPTY_RUN) {
-			draw_empty_run(picture, time_us, (int64_t)run * step_us);
+			draw_empty_run(picture, line->time_us, (int64_t)run * step_us);
 			continue;
 		}
 		run = 1;
-		draw_step(picture, time_us, (uint64_t)json_integer_value(json_array_get(step, 1)),
-			  (uint64_t)json_integer_value(json_array_get(step, 2)));
-		draw_entries(picture, &entry, time_us + step_us);
+		draw_line(picture, line);
+		draw_entries(picture, &entry,
+			     MIN(line->time_us + step_us, picture->options->until_us + 1));
 	}
-	draw_entries(picture, &entry, INT64_MAX);
 }
 
-static void draw_head(struct picture *picture, const json_t *steps)
+static void draw_head(const struct picture *picture)
 {
 	const struct picture_options *options = picture->options;
 	char since[TIME_TEXT_MAX], until[TIME_TEXT_MAX], step[UNITS_TEXT_MAX], most[UNITS_TEXT_MAX];
@@ -400,22 +469,17 @@ static void draw_foot(const struct picture *picture)
 void picture_draw(const struct picture_options *options, const json_t *moments, FILE *out)
 {
 	struct picture picture = {.options = options, .out = out};
-	const json_t *steps = json_at(moments, "steps"), *step;
-	size_t i;
 
-	json_array_foreach (steps, i, step) {
-		uint64_t records = (uint64_t)json_integer_value(json_array_get(step, 1));
-
-		picture.records_max = MAX(picture.records_max, records);
-	}
 	add_horizon(&picture, json_at(moments, "horizon"));
 	add_backtracks(&picture, json_at(moments, "backtracks"));
 	add_marks(&picture, json_at(moments, "marks"));
-	qsort(picture.entries.all, picture.entries.count, sizeof *picture.entries.all, by_lsn);
+	qsort(picture.entries.all, picture.entries.count, sizeof *picture.entries.all, by_time);
 	find_past(&picture.past, json_at(moments, "backtracks"), json_at(moments, "now"));
-	draw_head(&picture, steps);
-	draw_steps(&picture, steps);
+	make_lines(&picture, json_at(moments, "steps"));
+	draw_head(&picture);
+	draw_lines(&picture);
 	draw_foot(&picture);
+	free(picture.lines);
 	free(picture.entries.all);
 	free(picture.past.all);
 }

@@ -11,7 +11,9 @@
 
 struct picture_options {
 	const char *name;
-	int64_t since_us, until_us, step_us;
+	int64_t since_us, until_us;
+	int64_t step_us; /* of a line */
+	int64_t fine_us; /* of a step in the answer; picture_fine() */
 	bool utc;
 	int columns;
 	bool utf8; /* draw with characters beyond ASCII */
@@ -22,6 +24,9 @@ void picture_draw(const struct picture_options *options, const json_t *moments, 
 
 /* A step of a round length that shows `span_us` in at most `lines` lines. */
 int64_t picture_step(int64_t span_us, int lines);
+
+/* Into what steps to divide those of the picture's lines, so that not too many come. */
+int64_t picture_fine(int64_t span_us, int64_t step_us);
 
 /* The last whole step, by local clocks (or UTC's), at or before `time_us`. */
 int64_t picture_align(int64_t time_us, int64_t step_us, bool utc);

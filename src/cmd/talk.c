@@ -14,13 +14,16 @@
 
 static volatile sig_atomic_t interrupted;
 static volatile sig_atomic_t timed_out;
-static struct control *volatile current; /* what a signal shuts down */
+static struct control *volatile current;  /* what a signal shuts down */
+static volatile sig_atomic_t withdrawing; /* or only withdraws from, to hear how it ended */
 
 static void shut_down_current(void)
 {
 	struct control *control = current;
 
-	if (control)
+	if (control && withdrawing)
+		control_withdraw(control);
+	else if (control)
 		control_cancel(control);
 }
 
@@ -181,6 +184,7 @@ int talk_ask_quietly(struct talk *talk, json_t *request, int timeout_ms, json_t 
 	int r;
 
 	timed_out = 0;
+	withdrawing = 0;
 	current = talk->control;
 	set_alarm(timeout_ms);
 	r = control_call(talk->control, request, NULL, NULL, ret, &code, why);
@@ -233,6 +237,14 @@ static int say_failed(struct talk *talk, int r, const struct control_error *code
 	return fail_why(talk->typed, r, why);
 }
 
+/* docs/control.md: cancelled at once, and answered. */
+static bool is_cancellable(const json_t *request)
+{
+	const char *what = json_text(request, "do");
+
+	return !strcmp(what, "backtrack") || !strcmp(what, "export") || !strcmp(what, "verify");
+}
+
 int talk_ask(struct talk *talk, json_t *request, json_t **ret)
 {
 	struct control_error code = {""};
@@ -242,6 +254,7 @@ int talk_ask(struct talk *talk, json_t *request, json_t **ret)
 	int r = -ECONNRESET;
 
 	progress_init(&progress, typed_has(talk->typed, "json"));
+	withdrawing = is_cancellable(request);
 	current = talk->control;
 	if (!interrupted)
 		r = control_call(talk->control, request, progress_update, &progress, &result, &code,
@@ -253,6 +266,8 @@ int talk_ask(struct talk *talk, json_t *request, json_t **ret)
 		return say_failed(talk, r, &code, &why);
 	if (!typed_has(talk->typed, "json"))
 		json_clean(result);
+	if (interrupted)
+		note("It was too late to cancel.");
 	if (ret)
 		*ret = result;
 	else

@@ -59,6 +59,11 @@ void control_close(struct control *control)
 	free(control);
 }
 
+void control_withdraw(struct control *control)
+{
+	shutdown(control->fd, SHUT_WR);
+}
+
 void control_cancel(struct control *control)
 {
 	shutdown(control->fd, SHUT_RDWR);

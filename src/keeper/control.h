@@ -40,6 +40,12 @@ int control_call(struct control *control, json_t *request,
 		 void (*progress)(json_t *progress, void *arg), void *arg, json_t **ret_result,
 		 struct control_error *code, struct problem *why);
 
+/*
+ * Give the request up, from a signal handler or another thread: what can be cancelled is.  control_call() still
+ * waits for the answer, which may be that it was too late.
+ */
+void control_withdraw(struct control *control);
+
 /* Shut the connection down from a signal handler or another thread: control_call() then returns
  * -ECONNRESET. */
 void control_cancel(struct control *control);

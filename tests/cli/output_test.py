@@ -341,6 +341,19 @@ def what_a_backtrack_left_behind_is_drawn_lighter():
     check("left behind by a backtrack" in done.out, str(done))
 
 
+def a_line_of_both_kinds_shows_how_much_of_each():
+    line = [line for line in picture("--step", "5s").out.splitlines() if line.startswith("10:59:20")][0]
+    # 8,010 of 20,011 are present.
+    check(15 <= line.count("█") <= 18 and 24 <= line.count("░") <= 27, line)
+    check(line.index("░") > line.rindex("█") and "20,011" in line, line)
+
+
+def what_is_outside_the_picture_is_not_drawn():
+    with the_shop(moments=moments_answer):
+        done = unspill("moments", "shop", "--since", "2026-11-22T09:59:25Z", "--until", "2026-11-22T09:59:35Z", "--step", "1s")
+    check(not any(sign in done.out for sign in "◆↶↳━"), str(done))
+
+
 def the_picture_fits_80_columns_and_plain_characters():
     for words in (("--step", "1s"), ("--step", "0.5s"), ()):
         for line in picture(*words).out.splitlines():
@@ -364,9 +377,10 @@ def the_picture_chooses_its_steps():
 def a_young_cluster_is_shown_from_its_beginning():
     young = {**STATUS, "horizon": {"lsn": 1, "time_us": int(time.time() - 30) * SECOND}}
     with the_shop(status=young, moments=moments_answer) as keeper:
-        unspill("moments", "shop")
+        done = unspill("moments", "shop")
     request = keeper.requests("moments")[0]
-    check(29 * SECOND < request["until_us"] - request["since_us"] < 50 * SECOND and request["step_us"] == SECOND, str(request))
+    check(29 * SECOND < request["until_us"] - request["since_us"] < 50 * SECOND, str(request))
+    check("per 1s" in done.out, str(done))
 
 
 def the_picture_in_json_names_its_numbers():
@@ -522,6 +536,8 @@ main(
     delete_refuses_strangers_in_the_directory,
     the_picture_has_a_line_per_step_with_notes_between,
     what_a_backtrack_left_behind_is_drawn_lighter,
+    a_line_of_both_kinds_shows_how_much_of_each,
+    what_is_outside_the_picture_is_not_drawn,
     the_picture_fits_80_columns_and_plain_characters,
     the_picture_chooses_its_steps,
     a_young_cluster_is_shown_from_its_beginning,
