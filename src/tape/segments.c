@@ -241,17 +241,20 @@ int segments_prepare(struct tape *tape)
 
 /* --- Sealing ------------------------------------------------------------------------------ */
 
+/* The oldest: they are sealed in order, so all before a sealed one are. */
 static struct segment *find_unsealed(struct tape *tape)
 {
+	struct segment *oldest = NULL;
+
 	for (size_t i = tape->segment_count; i > 0; i--) {
 		struct segment *segment = tape->segments[i - 1];
 
-		if (segment->state == SEGMENT_FULL && segment->summary.end <= tape->durable)
-			return segment;
 		if (segment->state == SEGMENT_SEALED)
 			break;
+		if (segment->state == SEGMENT_FULL && segment->summary.end <= tape->durable)
+			oldest = segment;
 	}
-	return NULL;
+	return oldest;
 }
 
 bool segments_unsealed(struct tape *tape)

@@ -49,7 +49,7 @@ static inline uint64_t model_roll(struct model *model, uint64_t sides)
 }
 
 /* Runs on, jumps, and now and then goes back. */
-static int64_t model_clock(void *arg)
+static inline int64_t model_clock(void *arg)
 {
 	struct model *model = arg;
 	uint64_t roll = model_roll(model, 16);
@@ -58,7 +58,7 @@ static int64_t model_clock(void *arg)
 	return model->now_us;
 }
 
-static void model_init(struct model *model, uint64_t seed)
+static inline void model_init(struct model *model, uint64_t seed)
 {
 	*model = (struct model){
 		.seed = seed,
@@ -71,7 +71,7 @@ static void model_init(struct model *model, uint64_t seed)
 	model->disk = disk_memory_new(seed);
 }
 
-static void model_done(struct model *model)
+static inline void model_done(struct model *model)
 {
 	tape_close(model->tape);
 	disk_close(model->disk);
@@ -124,7 +124,7 @@ static inline uint8_t *model_bytes(const struct model *model, uint64_t number, i
 
 /* --- Doing --------------------------------------------------------------------------------------- */
 
-static int model_open(struct model *model)
+static inline int model_open(struct model *model)
 {
 	struct problem why = { "" };
 	int r = tape_open(model->disk, &model->options, &model->tape, &why);
@@ -137,7 +137,7 @@ static int model_open(struct model *model)
 	return r;
 }
 
-static int model_append(struct model *model)
+static inline int model_append(struct model *model)
 {
 	uint64_t number = model->numbers++;
 	uint32_t meta_size = model_meta_size(model, number), size = model_data_size(model, number);
@@ -156,7 +156,7 @@ static int model_append(struct model *model)
 	return 0;
 }
 
-static int model_sync(struct model *model)
+static inline int model_sync(struct model *model)
 {
 	int r = tape_sync(model->tape, UINT64_MAX);
 
@@ -173,7 +173,7 @@ struct model_compare {
 	bool all_there;
 };
 
-static bool same_record(const struct model *model, const struct model_record *mine,
+static inline bool same_record(const struct model *model, const struct model_record *mine,
 			const struct tape_record *found)
 {
 	CLEANUP(free) uint8_t *meta = model_bytes(model, mine->number, 0, mine->record.meta_size);
@@ -185,7 +185,7 @@ static bool same_record(const struct model *model, const struct model_record *mi
 	       memcmp(found->meta, meta, found->meta_size) == 0;
 }
 
-static int compare_one(const struct tape_record *found, void *arg)
+static inline int compare_one(const struct tape_record *found, void *arg)
 {
 	struct model_compare *compare = arg;
 	struct model *model = compare->model;
@@ -200,7 +200,7 @@ static int compare_one(const struct tape_record *found, void *arg)
 }
 
 /* Data [skip, skip + size) of the record is what it should be. */
-static bool model_read(struct model *model, const struct model_record *mine, uint32_t skip, uint32_t size)
+static inline bool model_read(struct model *model, const struct model_record *mine, uint32_t skip, uint32_t size)
 {
 	CLEANUP(free) uint8_t *data = model_bytes(model, mine->number, 1, mine->record.data_size);
 	CLEANUP(free) uint8_t *buf = xmalloc(size);
@@ -214,7 +214,7 @@ static bool model_read(struct model *model, const struct model_record *mine, uin
 }
 
 /* The tape holds exactly the model's records; with `data`, read every one. */
-static bool model_compare(struct model *model, bool data)
+static inline bool model_compare(struct model *model, bool data)
 {
 	struct model_compare compare = { .model = model };
 	struct problem why = { "" };
@@ -235,14 +235,14 @@ static bool model_compare(struct model *model, bool data)
 	return same;
 }
 
-static void count_line(const char *line, void *arg)
+static inline void count_line(const char *line, void *arg)
 {
 	if ((*(int *)arg)++ == 0)
 		printf("# %s\n", line);
 }
 
 /* tape_verify() finds nothing, whether it knows that the tape is open or not. */
-static bool model_verify(struct model *model)
+static inline bool model_verify(struct model *model)
 {
 	int lines = 0;
 	int r = tape_verify(model->disk, model->options.uuid, model->options.segment_bytes,
@@ -259,7 +259,7 @@ static bool model_verify(struct model *model)
  * The tape has been opened after a crash: forget what was never acknowledged and is not there.  What was
  * dropped may be back.  False when an acknowledged record is missing.
  */
-static bool model_adopt(struct model *model)
+static inline bool model_adopt(struct model *model)
 {
 	uint64_t bytes = model->options.segment_bytes;
 	bool complete;
@@ -279,7 +279,7 @@ static bool model_adopt(struct model *model)
 }
 
 /* Power off, and on again with another rest. */
-static bool model_crash(struct model *model)
+static inline bool model_crash(struct model *model)
 {
 	struct disk *rest = disk_memory_power_on(model->disk, model_random(&model->random));
 	int r;

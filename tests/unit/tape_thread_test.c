@@ -1,0 +1,371 @@
+/*
+ * Many threads on one tape.  Also to be run under the thread sanitizer.
+ */
+#include "disk/disk.h"
+#include "tap.h"
+#include "tape/tape.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+static const struct tape_options options = {
+	.uuid = "threads",
+	.segment_bytes = 256 * 1024,
+	.ring_bytes = 64 * 1024,
+	.background = true,
+};
+
+/* --- A disk whose flushes wait at a gate -------------------------------------------------- */
+
+struct gate {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool closed;
+	unsigned waiting, passed;
+};
+
+static struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0, 0};
+static struct disk_file_ops gated_ops;
+static int (*real_write_durable)(struct disk_file *file, const void *buf, size_t size,
+				 uint64_t offset);
+static int (*real_open)(struct disk *disk, const char *name, int flags, struct disk_file **ret);
+
+static int gated_write_durable(struct disk_file *file, const void *buf, size_t size,
+			       uint64_t offset)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.waiting++;
+	pthread_cond_broadcast(&gate.changed);
+	while (gate.closed)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	gate.waiting--;
+	gate.passed++;
+	pthread_mutex_unlock(&gate.lock);
+	return real_write_durable(file, buf, size, offset);
+}
+
+static int gated_open(struct disk *disk, const char *name, int flags, struct disk_file **ret)
+{
+	int r = real_open(disk, name, flags, ret);
+
+	if (r == 0) {
+		gated_ops = *(*ret)->ops;
+		real_write_durable = gated_ops.write_durable;
+		gated_ops.write_durable = gated_write_durable;
+		(*ret)->ops = &gated_ops;
+	}
+	return r;
+}
+
+static void gate_set(bool closed)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.closed = closed;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+static void gate_wait(void)
+{
+	pthread_mutex_lock(&gate.lock);
+	while (!gate.waiting)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+static void *append_and_sync(void *arg)
+{
+	struct tape *tape = arg;
+	struct tape_record record;
+
+	if (tape_append(tape, 1, "x", 1, NULL, 0, &record) < 0 || tape_sync(tape, record.end) < 0)
+		return tape;
+	return tape_durable(tape) >= record.end ? NULL : tape;
+}
+
+static void wait_for_records(struct tape *tape, uint64_t count)
+{
+	struct tape_stats stats;
+
+	do {
+		tape_get_stats(tape, &stats);
+		sched_yield();
+	} while (stats.records_appended < count || stats.syncs_asked < count);
+}
+
+/*
+ * Goal: who arrives while a flush is under way is covered by the next one, all together.
+ * Method: hold the first flush at a gate until all others have arrived.
+ */
+static void syncs_that_arrive_together_share_one_flush(void)
+{
+	enum { THREADS = 9 };
+	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
+	struct tape_options quiet = options;
+	struct disk_ops ops = *disk->ops;
+	pthread_t threads[THREADS];
+	struct tape_stats stats;
+	struct tape *tape;
+	void *failed;
+
+	real_open = ops.open;
+	ops.open = gated_open;
+	disk->ops = &ops;
+	quiet.background = false;
+	require(tape_open(disk, &quiet, &tape, NULL) == 0);
+	require(append_and_sync(tape) == NULL);
+	tape_get_stats(tape, &stats);
+
+	gate_set(true);
+	gate.passed = 0;
+	pthread_create(&threads[0], NULL, append_and_sync, tape);
+	gate_wait();
+	for (int i = 1; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, append_and_sync, tape);
+	wait_for_records(tape, stats.records_appended + THREADS);
+	gate_set(false);
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], &failed);
+		check(failed == NULL);
+	}
+	check(gate.passed == 2, "%u flushes", gate.passed);
+	tape_close(tape);
+}
+
+/* --- Everything at once ------------------------------------------------------------------- */
+
+enum { WRITERS = 4, ROUNDS = 400 };
+
+struct writer {
+	struct tape *tape;
+	unsigned number;
+	uint64_t lsns[ROUNDS];
+	atomic_uint acked; /* lsns[0 .. acked) are durable */
+	bool failed;
+};
+
+static void fill_data(uint8_t *data, size_t size, unsigned writer, unsigned round)
+{
+	for (size_t i = 0; i < size; i++)
+		data[i] = writer * 37 + round * 11 + i;
+}
+
+static size_t size_of(unsigned writer, unsigned round)
+{
+	return (writer * 977 + round * 131) % 6000;
+}
+
+static void *write_on(void *arg)
+{
+	struct writer *writer = arg;
+	uint8_t data[6000];
+	struct tape_record record;
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct iovec iov = {data, size_of(writer->number, round)};
+		uint32_t meta[2] = {writer->number, round};
+
+		fill_data(data, iov.iov_len, writer->number, round);
+		if (tape_append(writer->tape, 7, meta, sizeof meta, &iov, 1, &record) < 0)
+			writer->failed = true;
+		writer->lsns[round] = record.lsn;
+		if (round % 8 != 7)
+			continue;
+		if (tape_sync(writer->tape, record.end) < 0)
+			writer->failed = true;
+		atomic_store(&writer->acked, round + 1);
+	}
+	return NULL;
+}
+
+struct found {
+	struct tape *tape;
+	unsigned next[WRITERS]; /* each writer's rounds come in order */
+	bool read_data, failed;
+	uint64_t last_lsn;
+	int64_t last_time_us;
+};
+
+static int look(const struct tape_record *record, void *arg)
+{
+	struct found *found = arg;
+	uint8_t data[6000], expected[6000];
+	uint32_t meta[2];
+
+	memcpy(meta, record->meta, sizeof meta);
+	if (record->meta_size != sizeof meta || meta[0] >= WRITERS ||
+	    meta[1] != found->next[meta[0]]++ || record->lsn < found->last_lsn ||
+	    record->time_us < found->last_time_us || record->data_size != size_of(meta[0], meta[1]))
+		return 1;
+	found->last_lsn = record->lsn;
+	found->last_time_us = record->time_us;
+	if (!found->read_data)
+		return 0;
+	fill_data(expected, record->data_size, meta[0], meta[1]);
+	if (tape_read(found->tape, record->lsn, 0, data, record->data_size, NULL) < 0)
+		return 2;
+	return memcmp(data, expected, record->data_size) ? 3 : 0;
+}
+
+static atomic_bool done;
+
+static void *read_on(void *arg)
+{
+	struct found *found = arg;
+
+	while (!atomic_load(&done) && !found->failed) {
+		struct found once = {.tape = found->tape, .read_data = true};
+		int r = tape_scan(found->tape, 0, UINT64_MAX, look, &once, NULL);
+
+		if (r != 0)
+			found->failed = true;
+		tape_durable(found->tape);
+	}
+	return NULL;
+}
+
+static void start_writers(struct tape *tape, struct writer *writers, pthread_t *threads)
+{
+	for (unsigned i = 0; i < WRITERS; i++) {
+		writers[i] = (struct writer){.tape = tape, .number = i};
+		pthread_create(&threads[i], NULL, write_on, &writers[i]);
+	}
+}
+
+/* What was acknowledged before the power went is in the rest. */
+static void check_rest(struct disk *rest, const unsigned *acked)
+{
+	struct found found = {.read_data = true};
+	struct tape_options reopened = options;
+	struct problem why = {""};
+	int r;
+
+	reopened.background = false;
+	require(tape_open(rest, &reopened, &found.tape, &why) == 0, "%s", why.text);
+	r = tape_scan(found.tape, 0, UINT64_MAX, look, &found, NULL);
+	check(r == 0, "%d", r);
+	for (unsigned i = 0; i < WRITERS; i++)
+		check(found.next[i] >= acked[i], "%u of %u", found.next[i], acked[i]);
+	tape_close(found.tape);
+}
+
+/*
+ * Goal: appends, syncs, scans and reads from many threads keep the promises, also when the power
+ * goes. Method: take what a power cut would leave, again and again, while the threads run.
+ */
+static void threads_append_sync_scan_and_read_and_nothing_acknowledged_is_lost(void)
+{
+	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
+	static struct writer writers[WRITERS];
+	struct found reader = {0};
+	pthread_t threads[WRITERS], reading;
+	bool all = false;
+
+	require(tape_open(disk, &options, &reader.tape, NULL) == 0);
+	atomic_store(&done, false);
+	start_writers(reader.tape, writers, threads);
+	pthread_create(&reading, NULL, read_on, &reader);
+	for (uint64_t seed = 0; !all; seed++) {
+		unsigned acked[WRITERS];
+
+		all = true;
+		for (unsigned i = 0; i < WRITERS; i++) {
+			acked[i] = atomic_load(&writers[i].acked);
+			all = all && acked[i] == ROUNDS;
+		}
+		CLEANUP(disk) struct disk *rest = disk_memory_power_on(disk, seed);
+		check_rest(rest, acked);
+	}
+	for (unsigned i = 0; i < WRITERS; i++) {
+		pthread_join(threads[i], NULL);
+		check(!writers[i].failed);
+	}
+	atomic_store(&done, true);
+	pthread_join(reading, NULL);
+	check(!reader.failed);
+	tape_close(reader.tape);
+}
+
+struct counted {
+	uint64_t first_sealed;
+	bool found;
+};
+
+static int find_sealed(const struct tape_segment *segment, void *arg)
+{
+	struct counted *counted = arg;
+
+	counted->first_sealed = segment->lsn;
+	counted->found = segment->sealed;
+	return 1;
+}
+
+static void *write_until_done(void *arg)
+{
+	static const uint8_t data[5000];
+	struct iovec iov = {(void *)data, sizeof data};
+	struct tape_record record;
+
+	struct tape *tape = arg;
+
+	while (!atomic_load(&done))
+		if (tape_append(tape, 7, "m", 1, &iov, 1, &record) < 0 ||
+		    tape_sync(tape, record.end) < 0)
+			return tape;
+	return NULL;
+}
+
+static void segments_are_dropped_and_used_again_while_others_write(void)
+{
+	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
+	pthread_t threads[WRITERS];
+	struct tape *tape;
+	void *failed;
+	int dropped = 0;
+
+	require(tape_open(disk, &options, &tape, NULL) == 0);
+	atomic_store(&done, false);
+	for (unsigned i = 0; i < WRITERS; i++)
+		pthread_create(&threads[i], NULL, write_until_done, tape);
+	while (dropped < 30) {
+		struct counted counted = {0};
+
+		tape_segments(tape, find_sealed, &counted);
+		if (counted.found)
+			dropped += check(tape_drop(tape, counted.first_sealed) == 0);
+		sched_yield();
+	}
+	atomic_store(&done, true);
+	for (unsigned i = 0; i < WRITERS; i++) {
+		pthread_join(threads[i], &failed);
+		check(!failed);
+	}
+	tape_close(tape);
+}
+
+static void what_nobody_syncs_is_flushed_within_two_seconds(void)
+{
+	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
+	struct timespec pause = {.tv_nsec = 10000000};
+	struct tape_record record;
+	struct tape *tape;
+	int left = 1000;
+
+	require(tape_open(disk, &options, &tape, NULL) == 0);
+	require(tape_append(tape, 1, NULL, 0, NULL, 0, &record) == 0);
+	for (; left > 0 && tape_durable(tape) < record.end; left--)
+		nanosleep(&pause, NULL);
+	check(left > 0);
+	tape_close(tape);
+}
+
+int main(void)
+{
+	RUN(syncs_that_arrive_together_share_one_flush);
+	RUN(threads_append_sync_scan_and_read_and_nothing_acknowledged_is_lost);
+	RUN(segments_are_dropped_and_used_again_while_others_write);
+	RUN(what_nobody_syncs_is_flushed_within_two_seconds);
+	return tap_done();
+}
