@@ -41,8 +41,8 @@ int control_call(struct control *control, json_t *request,
 		 struct control_error *code, struct problem *why);
 
 /*
- * Give the request up, from a signal handler or another thread: what can be cancelled is.  control_call() still
- * waits for the answer, which may be that it was too late.
+ * Give the request up, from a signal handler or another thread: what can be cancelled is.
+ * control_call() still waits for the answer, which may be that it was too late.
  */
 void control_withdraw(struct control *control);
 

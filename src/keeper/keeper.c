@@ -116,8 +116,8 @@ static int open_server(struct keeper *keeper, struct problem *why)
 
 static int open_all(struct keeper *keeper, const char *directory, struct problem *why)
 {
-	char pid_file[PATH_MAX];
-	struct supervisor_options options = {.place = &keeper->place, .pid_file = pid_file};
+	struct supervisor_options options = {.place = &keeper->place,
+					     .pid_file = keeper->server_pid_file};
 	int r;
 
 	r = open_cluster(keeper, directory, why);
