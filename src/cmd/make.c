@@ -276,6 +276,7 @@ static int report(struct talk *talk)
 static int make_and_fill(struct make *make)
 {
 	struct problem why = {""};
+	char listener[128];
 	struct cluster *cluster;
 	struct talk talk;
 	int ending, r;
@@ -284,6 +285,8 @@ static int make_and_fill(struct make *make)
 	progress_step(&make->progress, "making the volume");
 	r = cluster_make(&make->options, &cluster, &why);
 	progress_done(&make->progress, r >= 0);
+	if (r == -EADDRINUSE && machine_find_listener(make->options.port, listener))
+		return fail(make->typed, END_TAKEN, "%s; it is %s", why.text, listener);
 	if (r < 0)
 		return fail_why(make->typed, r, &why);
 	talk = (struct talk){.typed = make->typed,

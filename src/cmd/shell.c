@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 static size_t count_words(char *const *words)
@@ -56,6 +57,8 @@ static int become_client(const struct typed *typed, const struct cluster *cluste
 	cluster_path(cluster, "mnt/data", data);
 	cluster_path(cluster, "run", run_dir);
 	argv = client(typed, engine->shell(&place));
+	/* Ignored by us; the client is to end when nobody reads any more. */
+	signal(SIGPIPE, SIG_DFL);
 	execvp(argv[0], argv);
 	return fail(typed, END_MACHINE, "cannot run '%s': %s", argv[0], strerror(errno));
 }

@@ -70,7 +70,7 @@ def a_port_that_is_taken_is_refused():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        refused("create", "shop", "--port", port, code=8, says=[str(port)])
+        refused("create", "shop", "--port", port, code=8, says=[str(port), f"process {os.getpid()}"])
     check(os.listdir(HOME) == [], "something was made")
 
 
