@@ -3,8 +3,6 @@
  */
 #include "tape_model.h"
 
-#include <pthread.h>
-
 /* --- The plain way ------------------------------------------------------------------------ */
 
 static void what_is_appended_is_read_back(void)
@@ -80,6 +78,224 @@ static void limits_are_kept(void)
 	check(tape_read(model.tape, record.lsn, 1, iov.iov_base, TAPE_DATA_MAX, NULL) == -EINVAL);
 	check(tape_read(model.tape, record.end, 0, iov.iov_base, 1, NULL) == -EINVAL);
 	free(iov.iov_base);
+	model_done(&model);
+}
+
+/* --- What an earlier opening left behind -------------------------------------------------- */
+
+static int append_sized(struct model *model, uint32_t size, uint8_t fill, struct tape_record *ret)
+{
+	CLEANUP(free) uint8_t *data = xmalloc(size);
+	struct iovec iov = {data, size};
+
+	memset(data, fill, size);
+	return tape_append(model->tape, fill, NULL, 0, &iov, 1, ret);
+}
+
+static int collect_types(const struct tape_record *record, void *arg)
+{
+	char *text = arg;
+
+	sprintf(text + strlen(text), "%c", record->type);
+	return 0;
+}
+
+/* The power goes: everything on the disk, as it is, comes back. */
+static void power_cycle(struct model *model)
+{
+	struct disk *rest = disk_memory_copy(model->disk);
+
+	tape_close(take(model->tape));
+	disk_close(model->disk);
+	model->disk = rest;
+}
+
+/*
+ * Goal: a whole record behind a torn one is never taken for the successor of a new record.
+ * Method: A is acknowledged, B and C are written but B is torn, so the tape ends after A.  Then B's
+ * place is taken, to the byte, by the next opening's records, and C stands right behind them.
+ */
+static void a_stale_record_behind_a_torn_one_is_no_successor(void)
+{
+	struct model model;
+	struct tape_record a, b, c, d;
+	char types[16] = "";
+
+	model_init(&model, 9);
+	require(model_open(&model) == 0);
+	require(append_sized(&model, 1000, 'a', &a) == 0 && model_sync(&model) == 0);
+	/* C begins at a block, which the flush of what comes before it leaves alone. */
+	require(append_sized(&model, 8192 - a.end - 48 - 2 * 4, 'b', &b) == 0 && b.end == 8192);
+	require(append_sized(&model, 500, 'c', &c) == 0 && model_sync(&model) == 0);
+	power_cycle(&model);
+	require(disk_memory_flip(model.disk, "tape/0000000000000000.seg", b.lsn + 3, 1) == 0);
+
+	require(model_open(&model) == 0);
+	check(tape_end(model.tape) == a.end);
+	/* The opening's own record and this one fill the place of B. */
+	require(append_sized(&model, b.data_size - 48, 'd', &d) == 0);
+	check(d.end == c.lsn, "%" PRIu64 " %" PRIu64, d.end, c.lsn);
+	check(model_sync(&model) == 0);
+	power_cycle(&model);
+	require(model_open(&model) == 0);
+	check(tape_scan(model.tape, 0, UINT64_MAX, collect_types, types, NULL) == 0);
+	check(strcmp(types, "ad") == 0, "%s", types);
+	model_done(&model);
+}
+
+static int first_sealed(const struct tape_segment *segment, void *arg)
+{
+	*(uint64_t *)arg = segment->lsn;
+	return segment->sealed ? 1 : -ENOENT;
+}
+
+static void dropped_segments_are_used_again_and_their_old_records_are_not_seen(void)
+{
+	struct model model;
+	struct tape_stats before, after;
+	uint64_t lsn;
+
+	model_init(&model, 10);
+	require(model_open(&model) == 0);
+	while (model.count < 130)
+		require(model_append(&model) == 0 && model_sync(&model) == 0);
+	tape_get_stats(model.tape, &before);
+	require(before.segments >= 3);
+	require(tape_segments(model.tape, first_sealed, &lsn) == 1 && lsn == 0);
+	check(tape_covers(model.tape, 0, 1) && tape_drop(model.tape, lsn) == 0);
+	check(!tape_covers(model.tape, 0, 1) && tape_covers(model.tape, 65536, UINT64_MAX));
+	check(tape_drop(model.tape, lsn) == -ENOENT && tape_drop(model.tape, lsn + 8) == -ENOENT);
+	check(tape_drop(model.tape, tape_end(model.tape) / 65536 * 65536) == -EBUSY);
+	check(tape_read(model.tape, 96, 0, NULL, 0, NULL) == -ENOENT);
+	for (size_t i = 0; i < model.count; i++)
+		model.records[i].dropped = model.records[i].record.lsn < 65536;
+	for (int i = 0; i < 20; i++)
+		require(model_append(&model) == 0 && model_sync(&model) == 0);
+	tape_get_stats(model.tape, &after);
+	check(after.segments == before.segments);
+	check(after.bytes_on_disk == before.bytes_on_disk);
+	model_compare(&model, true);
+	check(model_crash(&model));
+	model_done(&model);
+}
+
+/* --- A full disk -------------------------------------------------------------------------- */
+
+static void a_full_disk_changes_nothing_and_dropping_helps(void)
+{
+	struct model model;
+	uint64_t end = 0, lsn;
+	int r;
+
+	model_init(&model, 11);
+	disk_memory_limit(model.disk, 5 * 65536);
+	model.options.bytes_reserved = 65536;
+	require(model_open(&model) == 0);
+	while ((r = model_append(&model)) == 0)
+		end = tape_end(model.tape);
+	check(r == -ENOSPC && tape_broken(model.tape) == 0);
+	check(tape_end(model.tape) == end && end > 2 * 65536 && end < 3 * 65536, "%" PRIu64, end);
+	check(model_sync(&model) == 0);
+	model_compare(&model, true);
+	require(tape_segments(model.tape, first_sealed, &lsn) == 1);
+	require(tape_drop(model.tape, lsn) == 0);
+	for (size_t i = 0; i < model.count; i++)
+		model.records[i].dropped = model.records[i].record.lsn < lsn + 65536;
+	check(model_append(&model) == 0 && model_sync(&model) == 0);
+	model_compare(&model, true);
+	check(model_crash(&model));
+	model_done(&model);
+}
+
+/* --- Times -------------------------------------------------------------------------------- */
+
+static int64_t set_clock(void *arg)
+{
+	return *(int64_t *)arg;
+}
+
+static bool time_is_at(struct model *model, int64_t time_us, uint64_t expected)
+{
+	uint64_t found;
+
+	return check(tape_find_time(model->tape, time_us, &found, NULL) == 0) &&
+	       check(found == expected, "%" PRIu64 " and not %" PRIu64, found, expected);
+}
+
+static void a_time_is_found_between_its_last_record_and_the_next(void)
+{
+	struct model model;
+	int64_t now = 100;
+	struct tape_record a[3], b, c;
+
+	model_init(&model, 12);
+	model.options.clock = set_clock;
+	model.options.clock_arg = &now;
+	require(model_open(&model) == 0);
+	check(tape_last_time(model.tape) == 0);
+	time_is_at(&model, 100, tape_end(model.tape));
+	for (int i = 0; i < 3; i++)
+		require(append_sized(&model, 10, 'a', &a[i]) == 0 && a[i].time_us == 100);
+	now = 50; /* the clock was put back */
+	require(append_sized(&model, 30000, 'b', &b) == 0 && b.time_us == 100);
+	now = 200;
+	require(append_sized(&model, 40000, 'c', &c) == 0 && c.time_us == 200 && c.lsn > 65536);
+	for (int round = 0; round < 2; round++) {
+		time_is_at(&model, INT64_MIN, a[0].lsn);
+		time_is_at(&model, 99, a[0].lsn);
+		time_is_at(&model, 100, c.lsn);
+		time_is_at(&model, 199, c.lsn);
+		time_is_at(&model, 200, tape_end(model.tape));
+		time_is_at(&model, INT64_MAX, tape_end(model.tape));
+		check(tape_last_time(model.tape) == 200);
+		tape_close(take(model.tape));
+		now = 10;
+		require(model_open(&model) == 0);
+	}
+	require(append_sized(&model, 10, 'd', &b) == 0);
+	check(b.time_us == 200);
+	model_done(&model);
+}
+
+/* --- Read-only
+ * -------------------------------------------------------------------------------------- */
+
+static void a_read_only_tape_changes_nothing(void)
+{
+	struct model model;
+	uint64_t calls;
+	struct tape_record record;
+
+	model_init(&model, 13);
+	require(model_open(&model) == 0);
+	for (int i = 0; i < 80; i++)
+		require(model_append(&model) == 0);
+	require(model_sync(&model) == 0);
+	power_cycle(&model);
+	calls = disk_memory_calls(model.disk);
+	model.options.read_only = true;
+	require(model_open(&model) == 0);
+	model_compare(&model, true);
+	check(tape_append(model.tape, 1, NULL, 0, NULL, 0, &record) == -EROFS);
+	check(tape_sync(model.tape, 0) == -EROFS && tape_drop(model.tape, 0) == -EROFS);
+	tape_close(take(model.tape));
+	check(disk_memory_calls(model.disk) == calls);
+	model_done(&model);
+}
+
+static void nothing_new_costs_no_flush(void)
+{
+	struct tape_stats before, after;
+	struct model model;
+
+	model_init(&model, 14);
+	require(model_open(&model) == 0 && model_append(&model) == 0 && model_sync(&model) == 0);
+	tape_get_stats(model.tape, &before);
+	check(model_sync(&model) == 0 && tape_sync(model.tape, 5) == 0);
+	check(model_append(&model) == 0 && tape_sync(model.tape, tape_durable(model.tape)) == 0);
+	tape_get_stats(model.tape, &after);
+	check(after.flushes == before.flushes && after.syncs_asked == before.syncs_asked + 3);
+	check(tape_durable(model.tape) < tape_end(model.tape));
 	model_done(&model);
 }
 
@@ -227,6 +443,12 @@ int main(int argc, char **argv)
 	RUN(what_is_appended_is_read_back);
 	RUN(a_reopened_tape_goes_on_where_it_ended);
 	RUN(limits_are_kept);
+	RUN(a_stale_record_behind_a_torn_one_is_no_successor);
+	RUN(dropped_segments_are_used_again_and_their_old_records_are_not_seen);
+	RUN(a_full_disk_changes_nothing_and_dropping_helps);
+	RUN(a_time_is_found_between_its_last_record_and_the_next);
+	RUN(a_read_only_tape_changes_nothing);
+	RUN(nothing_new_costs_no_flush);
 	RUN(random_runs_agree_with_the_model);
 	return tap_done();
 }
