@@ -4,6 +4,7 @@ line, the database's own client, nothing else.
 """
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -74,9 +75,15 @@ def run(command, timeout=600, check=True, text=None, env=None, cwd=None):
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """Nobody listens there, and, being below the range for outgoing connections, nobody comes to it by chance."""
+    while True:
+        port = random.SystemRandom().randrange(12000, 32000)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def wait_for(condition, seconds, what):
@@ -145,6 +152,9 @@ class Unspill:
         return subprocess.Popen([self.binary, *map(str, args)], env=self.env, stdin=subprocess.DEVNULL, **how)
 
     def create(self, name, *args, timeout=300):
+        """On a port that two runs side by side do not both choose."""
+        if "--port" not in args:
+            args = (*args, "--port", free_port())
         self.run("create", name, "--engine", "mariadb", *args, timeout=timeout)
         return Cluster(self, name)
 

@@ -78,7 +78,7 @@ struct volume {
 	uint64_t folds, checkpoints_written;
 	struct sample seconds[SAMPLES], minutes[SAMPLES]; /* newest at [count % SAMPLES] */
 	uint64_t second_count, minute_count;
-	uint64_t base_bytes;
+	uint64_t base_bytes, checkpoint_bytes, pins; /* for whoever asks while a fold runs */
 	char last_error[512];
 	int64_t last_error_time_us;
 };
@@ -126,6 +126,8 @@ int fold_step(struct volume *v, const struct lineage *path, struct moment horizo
 int fold_redo(struct volume *v, struct image *intent, struct problem *why);
 
 /* maintain.c */
+/* After a change of the lists of checkpoints or views: count again.  Called with fold_lock. */
+void volume_count_pins(struct volume *v);
 int volume_start_thread(struct volume *v);
 void volume_stop_thread(struct volume *v);
 /* The disk is full: try to get room by giving up history.  True when it is worth trying again. */

@@ -43,6 +43,7 @@ static int write_checkpoint(struct volume *v)
 		return r;
 	xgrow(v->checkpoints, v->checkpoint_count, v->checkpoint_room);
 	v->checkpoints[v->checkpoint_count++] = (struct checkpoint){position, bytes.size};
+	volume_count_pins(v);
 	v->checkpoints_written++;
 	return 0;
 }
@@ -252,6 +253,27 @@ static bool give_way(struct volume *v, struct moment *horizon)
 	return true;
 }
 
+void volume_count_pins(struct volume *v)
+{
+	uint64_t bytes = 0, pins = 0;
+
+	for (size_t i = 0; i < v->checkpoint_count; i++)
+		bytes += v->checkpoints[i].bytes;
+	for (struct view *view = v->views; view; view = view->next)
+		pins++;
+	pthread_mutex_lock(&v->notes_lock);
+	v->checkpoint_bytes = bytes;
+	v->pins = pins;
+	pthread_mutex_unlock(&v->notes_lock);
+}
+
+static void note_folding(struct volume *v, bool folding)
+{
+	pthread_mutex_lock(&v->notes_lock);
+	v->folding = folding;
+	pthread_mutex_unlock(&v->notes_lock);
+}
+
 /* It opens every file: after a fold, not whenever somebody asks. */
 static void measure_base(struct volume *v)
 {
@@ -283,9 +305,9 @@ static int fold_round(struct volume *v, bool urgent, bool *ret_gained)
 		*ret_gained = dropped > 0;
 		return dropped < 0 ? dropped : urgent && dropped > 0;
 	}
-	v->folding = true;
+	note_folding(v, true);
 	r = fold_step(v, &path, horizon);
-	v->folding = false;
+	note_folding(v, false);
 	measure_base(v);
 	if (r < 0)
 		return r;
@@ -364,13 +386,6 @@ void volume_get_stats(struct volume *volume, struct volume_stats *ret)
 	ret->tape_bytes = tape.bytes_on_disk;
 	tape_segments(volume->tape, add_records, &ret->records_stored);
 
-	pthread_mutex_lock(&volume->fold_lock);
-	for (size_t i = 0; i < volume->checkpoint_count; i++)
-		ret->checkpoint_bytes += volume->checkpoints[i].bytes;
-	for (struct view *view = volume->views; view; view = view->next)
-		ret->pins++;
-	pthread_mutex_unlock(&volume->fold_lock);
-
 	pthread_rwlock_rdlock(&volume->lock);
 	ret->window_target_us = volume->window_us;
 	volume_compute_horizon(volume, &ret->horizon);
@@ -386,6 +401,8 @@ void volume_get_stats(struct volume *volume, struct volume_stats *ret)
 	ret->folds = volume->folds;
 	ret->checkpoints = volume->checkpoints_written;
 	ret->folding = volume->folding;
+	ret->checkpoint_bytes = volume->checkpoint_bytes;
+	ret->pins = volume->pins;
 	ret->base_bytes = volume->base_bytes;
 	ret->space_short = volume->space_short;
 	memcpy(ret->last_error, volume->last_error, sizeof ret->last_error);

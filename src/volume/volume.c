@@ -294,6 +294,7 @@ void checkpoint_forget(struct volume *v, size_t index)
 	v->checkpoint_count--;
 	memmove(v->checkpoints + index, v->checkpoints + index + 1,
 		(v->checkpoint_count - index) * sizeof *v->checkpoints);
+	volume_count_pins(v);
 }
 
 /* The newest image on the lineage; a damaged checkpoint is only a detour. */
@@ -471,6 +472,7 @@ static int load_timeline(struct volume *v, struct timeline *timeline, struct pro
 	r = disk_list(v->disk, "ckpt", add_checkpoint_name, v);
 	if (r < 0)
 		return problem_errno(why, r, "cannot list the checkpoints");
+	volume_count_pins(v);
 	for (size_t i = v->checkpoint_count; i-- > 0;) {
 		CLEANUP(image) struct image image = {0};
 		char name[DISK_NAME_MAX];

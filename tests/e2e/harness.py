@@ -72,6 +72,11 @@ def main(*tests):
             broken = broken or number == 1
             note("".join(traceback.format_exception(type(error), error, error.__traceback__)))
             print(f"not ok {number} - {name}", flush=True)
+            # Clients that it left at work would disturb the next.
+            for ledger in Ledger.all:
+                if ledger.process and ledger.process.poll() is None:
+                    ledger.process.kill()
+                    ledger.process.wait()
     print(f"1..{len(tests)}")
     sys.exit(1 if bad else 0)
 
@@ -121,6 +126,8 @@ class Ledger:
     Several runs against one server go into one list; numbers go on where the last run ended.
     """
 
+    all = []
+
     def __init__(self, server, name="ledger"):
         self.server = server
         self.log = sandbox(f"{name}.log")
@@ -128,6 +135,7 @@ class Ledger:
         if not os.path.exists(self.binary):
             raise Skip("ledger was not built: libmariadb-dev is missing")
         self.process = None
+        Ledger.all.append(self)
 
     def prepare(self):
         run([self.binary, f"--defaults={self.server.defaults}", "--prepare"])

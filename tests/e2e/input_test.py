@@ -7,8 +7,8 @@ import subprocess
 import time
 
 from harness import (
-    PlainServer, Skip, Unspill, check, find_binary, fingerprint, free_port, main,
-    mounts_below, program, run, sandbox, unspill, TOP,
+    Cluster, PlainServer, Skip, Unspill, check, find_binary, fingerprint, free_port, main,
+    mounts_below, note, program, run, sandbox, unspill, TOP,
 )
 
 cluster = None
@@ -47,13 +47,14 @@ def refused(*words, says, how=None):
     for word in says:
         check(word.lower() in text.lower(), f"'{word}' is missing: {what}")
     check(what_there_is() == before, f"something changed: {what}")
+    note(text)
     return text
 
 
 def a_cluster_to_be_wrong_about():
     global cluster
     cluster = unspill().create("shop", "--backtrack-window", "1h")
-    cluster.sql("CREATE DATABASE ledger; CREATE TABLE ledger.t SELECT seq FROM seq_1_to_1000")
+    cluster.sql("CREATE DATABASE ledger; USE ledger; CREATE TABLE t SELECT seq FROM seq_1_to_1000")
     cluster.run("mark", "here")
 
 
@@ -273,7 +274,8 @@ def every_command_has_help_and_a_manual_page():
 
 
 def a_free_port_is_found_when_none_is_asked_for():
-    other = unspill().create("second")
+    unspill().run("create", "second")
+    other = Cluster(unspill(), "second")
     check(other.status()["endpoint"]["port"] != cluster.status()["endpoint"]["port"], "the same port twice")
     other.run("delete", "--yes")
     third = unspill().create("third", "--port", free_port())

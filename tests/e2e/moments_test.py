@@ -80,7 +80,7 @@ def back_and_forth_with_new_writes_in_between_follows_the_history_of_each_moment
 
 def a_dropped_and_a_truncated_table_come_back_and_go_again():
     begin("ddl")
-    cluster.sql("CREATE DATABASE ddl; CREATE TABLE ddl.t SELECT seq, MD5(seq) AS text FROM seq_1_to_50000")
+    cluster.sql("CREATE DATABASE ddl; USE ddl; CREATE TABLE t SELECT seq, MD5(seq) AS text FROM seq_1_to_50000")
     whole = fingerprint(cluster, ["ddl"])
     before = now_us()
     time.sleep(0.05)

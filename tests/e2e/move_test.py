@@ -6,7 +6,7 @@ import os
 import time
 
 from harness import (
-    Cluster, Ledger, PlainServer, check, check_pages, fingerprint, iso, main, mounts_below, note, now_us, sandbox, unspill,
+    Cluster, Ledger, PlainServer, check, check_pages, fingerprint, free_port, iso, main, mounts_below, note, now_us, sandbox, unspill,
 )
 
 cluster = ledger = source = None
@@ -62,7 +62,7 @@ def import_takes_it_over_and_leaves_the_source_untouched():
     content = fingerprint(source, ["ledger", "sh\u00f6p"])
     source.stop()
     before = digest(source.data)
-    unspill().run("import", "moved", "--from", source.data)
+    unspill().run("import", "moved", "--from", source.data, "--port", free_port())
     check(digest(source.data) == before, "the source changed")
     cluster = Cluster(unspill(), "moved")
     cluster.wait_running()
@@ -91,7 +91,7 @@ def a_crashed_source_is_taken_over_as_well():
     source.process.wait()
     crashed.process.terminate()
     crashed.process.wait()
-    unspill().run("import", "crashed", "--from", source.data)
+    unspill().run("import", "crashed", "--from", source.data, "--port", free_port())
     copy = Cluster(unspill(), "crashed")
     copy.wait_running()
     crashed.server = copy
