@@ -141,9 +141,10 @@ int tape_segments(struct tape *tape, int (*fn)(const struct tape_segment *segmen
 
 /* --- Making ------------------------------------------------------------------------------- */
 
-static int room_for_one(struct tape *tape)
+/* `bytes` more, and the reserve is still whole. */
+static int room_for(struct tape *tape, uint64_t bytes)
 {
-	uint64_t needed = tape->options.segment_bytes + tape->options.bytes_reserved;
+	uint64_t needed = bytes + tape->options.bytes_reserved;
 	struct disk_space space;
 	int r = disk_space(tape->disk, &space);
 
@@ -172,7 +173,7 @@ static int fill_new(struct tape *tape)
 
 static int make_new(struct tape *tape)
 {
-	int r = room_for_one(tape);
+	int r = room_for(tape, tape->options.segment_bytes);
 
 	if (r < 0)
 		return r;
@@ -191,7 +192,8 @@ static int make_next(struct tape *tape, int spare, uint64_t lsn, struct disk_fil
 
 	if (spare >= 0)
 		spare_name(from, spare);
-	r = spare < 0 ? make_new(tape) : 0;
+	/* A spare takes no room, but with the reserve begun it is not the tape's to use. */
+	r = spare < 0 ? make_new(tape) : room_for(tape, 0);
 	if (r < 0)
 		return r;
 	r = disk_rename(tape->disk, from, segment_name(to, lsn));
@@ -233,6 +235,8 @@ int segments_prepare(struct tape *tape)
 	r = make_next(tape, spare, lsn, &file);
 	pthread_mutex_lock(&tape->lock);
 	tape->preparing = false;
+	if (spare >= 0 && r == -ENOSPC)
+		tape->spares[spare] = SPARE_READY;
 	if (r == 0)
 		tape->next = file;
 	pthread_cond_broadcast(&tape->changed);
@@ -303,7 +307,11 @@ static int remove_files(struct tape *tape, uint64_t lsn, int spare)
 	if (r < 0)
 		return r;
 	r = disk_remove(tape->disk, index_name(other, lsn));
-	return r == -ENOENT ? 0 : r;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	/* Room that was given back stays given back: after a crash the disk is not fuller than
+	 * before. */
+	return disk_sync_names(tape->disk, TAPE_FOLDER);
 }
 
 int tape_drop(struct tape *tape, uint64_t lsn)
@@ -323,7 +331,7 @@ int tape_drop(struct tape *tape, uint64_t lsn)
 		return r;
 	}
 	list_remove(tape, segment);
-	spare = find_spare(tape, SPARE_NONE);
+	spare = room_for(tape, tape->options.segment_bytes) < 0 ? -1 : find_spare(tape, SPARE_NONE);
 	if (spare >= 0)
 		tape->spares[spare] = SPARE_BUSY;
 	pthread_mutex_unlock(&tape->lock);

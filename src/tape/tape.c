@@ -254,15 +254,24 @@ static bool fits_active(struct tape *tape, uint64_t size)
 	return tape->active && tape->end + size + RECORD_CLOSE_SIZE <= tape->next_lsn;
 }
 
+/*
+ * While there is no next segment, the last part of this one is for records without data: on a full
+ * disk files can still be removed.
+ */
+static uint64_t kept_back(struct tape *tape, bool has_data)
+{
+	return has_data && !tape->next ? tape->options.segment_bytes / 8 : 0;
+}
+
 /* One step towards room for `size` bytes at the end of the tape.  1: there is; 0: look again;
  * -errno. */
-static int reserve_step(struct tape *tape, uint64_t size)
+static int reserve_step(struct tape *tape, uint64_t size, bool has_data)
 {
 	uint64_t opener = tape->started ? 0 : sizeof(struct tape_record_header);
 
 	if (tape->broken)
 		return tape->broken;
-	if (!fits_active(tape, opener + size)) {
+	if (!fits_active(tape, opener + size + kept_back(tape, has_data))) {
 		if (!tape->next)
 			return segments_prepare(tape);
 		if (tape->durable < tape->end &&
@@ -280,12 +289,12 @@ static int reserve_step(struct tape *tape, uint64_t size)
 	return 1;
 }
 
-static int reserve(struct tape *tape, uint64_t size)
+static int reserve(struct tape *tape, uint64_t size, bool has_data)
 {
 	int r;
 
 	do
-		r = reserve_step(tape, size);
+		r = reserve_step(tape, size, has_data);
 	while (r == 0);
 	return MIN(r, 0);
 }
@@ -326,7 +335,7 @@ int tape_append(struct tape *tape, uint16_t type, const void *meta, size_t meta_
 	record_sum_data(data, data_count, table);
 
 	pthread_mutex_lock(&tape->lock);
-	r = reserve(tape, size);
+	r = reserve(tape, size, data_size > 0);
 	if (r == 0) {
 		piece.time_us = next_time(tape);
 		put_record(tape, &piece, &record);
@@ -357,7 +366,7 @@ int tape_start(struct tape *tape)
 	int r;
 
 	pthread_mutex_lock(&tape->lock);
-	r = tape->started ? 0 : reserve(tape, 0);
+	r = tape->started ? 0 : reserve(tape, 0, false);
 	if (r == 0)
 		r = flush_upto(tape, tape->barrier);
 	pthread_mutex_unlock(&tape->lock);

@@ -1,9 +1,9 @@
 /*
  * Tape: the endless, append-only, checksummed, time-stamped record of every change to a volume.
  *
- * A position on the tape (LSN) is a byte count.  A record lies at [lsn, lsn + its size); "the state at
- * LSN p" includes the records that begin before p.  The tape is kept in segments of equal size, so that
- * segment and offset follow from the LSN; the unused end of a segment is skipped.
+ * A position on the tape (LSN) is a byte count.  A record lies at [lsn, lsn + its size); "the state
+ * at LSN p" includes the records that begin before p.  The tape is kept in segments of equal size,
+ * so that segment and offset follow from the LSN; the unused end of a segment is skipped.
  *
  * Promises (tests/unit/tape_test.c proves each):
  *   - what tape_sync() acknowledged is there after any crash, in order, bit for bit;
@@ -36,19 +36,26 @@ struct tape;
 #define TAPE_SEGMENT_BYTES_MIN (64 * 1024)
 
 struct tape_options {
-	uint8_t uuid[16];	/* of the volume: seeds the checksums, so that a foreign segment is refused */
-	uint64_t segment_bytes; /* a multiple of 4096 and of ring_bytes; fixed for the tape's life */
-	uint64_t ring_bytes;	/* a power of two >= 64 KiB; 0: MIN(segment_bytes, 16 MiB) */
+	uint8_t uuid[16]; /* of the volume: seeds the checksums, so that a foreign segment is
+			     refused */
+	uint64_t
+		segment_bytes; /* a multiple of 4096 and of ring_bytes; fixed for the tape's life */
+	uint64_t ring_bytes;   /* a power of two >= 64 KiB; 0: MIN(segment_bytes, 16 MiB) */
 	/*
-	 * With a thread of its own the tape prepares the next segment ahead of need, and flushes what
-	 * nobody syncs within a second.  Without (tests): both are done inline and deterministically.
+	 * With a thread of its own the tape prepares the next segment ahead of need, and flushes
+	 * what nobody syncs within a second.  Without (tests): both are done inline and
+	 * deterministically.
 	 */
 	bool background;
-	/* Leave at least this much of the disk free: when a new segment would not, append says -ENOSPC. */
+	/*
+	 * Leave at least this much of the disk free: when the next segment would not, append says
+	 * -ENOSPC, to records without data a little later than to others.
+	 */
 	uint64_t bytes_reserved;
 	int64_t (*clock)(void *arg); /* microseconds since the epoch; NULL: the real-time clock */
 	void *clock_arg;
-	/* Open although acknowledged records are damaged or missing: cut the tape before the damage. */
+	/* Open although acknowledged records are damaged or missing: cut the tape before the
+	 * damage. */
 	bool accept_loss;
 	/* Change nothing on the disk, and start no thread; append and sync return -EROFS. */
 	bool read_only;
@@ -58,29 +65,31 @@ struct tape_options {
  * Open the tape in folder "tape/" of `disk`, starting a new one where there is no segment.
  * `disk` is borrowed and must outlive the tape.  Cuts off a torn tail; makes what it found durable.
  *
- * Returns 0; -EBADMSG when acknowledged records are damaged or missing, with the file, the offset and
- * what is lost in `why`; -EPROTONOSUPPORT for a newer format; or the disk's -errno.
+ * Returns 0; -EBADMSG when acknowledged records are damaged or missing, with the file, the offset
+ * and what is lost in `why`; -EPROTONOSUPPORT for a newer format; or the disk's -errno.
  */
-int tape_open(struct disk *disk, const struct tape_options *options, struct tape **ret, struct problem *why);
+int tape_open(struct disk *disk, const struct tape_options *options, struct tape **ret,
+	      struct problem *why);
 
 /* Sync (unless the tape is broken) and free; NULL is fine. */
 void tape_close(struct tape *tape);
 DEFINE_CLEANUP(struct tape *, tape, tape_close)
 
 struct tape_record {
-	uint64_t lsn;	 /* where it begins */
-	uint64_t end;	 /* where the next one begins at the earliest */
+	uint64_t lsn;    /* where it begins */
+	uint64_t end;    /* where the next one begins at the earliest */
 	int64_t time_us; /* since the epoch */
-	uint16_t type;	 /* the caller's; 1 to 0x7fff.  0x8000 and up are the tape's own, never seen outside */
+	uint16_t type;   /* the caller's; 1 to 0x7fff.  0x8000 and up are the tape's own, never seen
+			    outside */
 	uint32_t meta_size;
 	uint32_t data_size;
 	const uint8_t *meta; /* borrowed for the length of a callback */
 };
 
 /*
- * Append one record: `meta` is small and travels in the index, `data` is what is read back by range.
- * On return the record is in order and readable, not yet durable.  The time stamp is the clock's, never
- * less than the last one's.  `*ret` has everything but the meta pointer.
+ * Append one record: `meta` is small and travels in the index, `data` is what is read back by
+ * range. On return the record is in order and readable, not yet durable.  The time stamp is the
+ * clock's, never less than the last one's.  `*ret` has everything but the meta pointer.
  *
  * Returns 0; -E2BIG past the limits; -ENOSPC when a new segment is needed and the disk has no room
  * (nothing has changed; freeing segments helps); or the error that broke the tape.
@@ -94,7 +103,8 @@ int tape_append(struct tape *tape, uint16_t type, const void *meta, size_t meta_
  */
 int tape_sync(struct tape *tape, uint64_t upto);
 
-/* The position after the last record (where the next begins at the earliest), and after the last durable one. */
+/* The position after the last record (where the next begins at the earliest), and after the last
+ * durable one. */
 uint64_t tape_end(struct tape *tape);
 uint64_t tape_durable(struct tape *tape);
 /* Time stamp of the last record, 0 if there is none. */
@@ -104,10 +114,11 @@ int tape_broken(struct tape *tape);
 
 /*
  * Bytes [skip, skip + size) of the data of the record at `lsn`, verified.
- * Returns 0; -EBADMSG when the checksum says no (with the place in `why`); -ENOENT when the segment has
- * been dropped; or the disk's -errno.
+ * Returns 0; -EBADMSG when the checksum says no (with the place in `why`); -ENOENT when the segment
+ * has been dropped; or the disk's -errno.
  */
-int tape_read(struct tape *tape, uint64_t lsn, uint32_t skip, void *buf, size_t size, struct problem *why);
+int tape_read(struct tape *tape, uint64_t lsn, uint32_t skip, void *buf, size_t size,
+	      struct problem *why);
 
 /*
  * Call `fn` for each record that begins in [from, to), in order, skipping segments that have been
@@ -115,25 +126,28 @@ int tape_read(struct tape *tape, uint64_t lsn, uint32_t skip, void *buf, size_t 
  * not the data.  Appending meanwhile is fine.
  */
 int tape_scan(struct tape *tape, uint64_t from, uint64_t to,
-	      int (*fn)(const struct tape_record *record, void *arg), void *arg, struct problem *why);
+	      int (*fn)(const struct tape_record *record, void *arg), void *arg,
+	      struct problem *why);
 
 /*
- * The position up to which all records have a time <= `time_us`: the LSN of the first later record, or
- * tape_end().  Only segments that are there are looked at.
+ * The position up to which all records have a time <= `time_us`: the LSN of the first later record,
+ * or tape_end().  Only segments that are there are looked at.
  */
 int tape_find_time(struct tape *tape, int64_t time_us, uint64_t *ret, struct problem *why);
 
 struct tape_segment {
-	uint64_t lsn; /* of its first byte */
-	uint64_t end; /* after its last record */
+	uint64_t lsn;                        /* of its first byte */
+	uint64_t end;                        /* after its last record */
 	int64_t first_time_us, last_time_us; /* 0 when it has no record */
 	uint64_t records;
 	uint64_t data_bytes; /* sum of the records' data */
 	bool sealed;
 };
 
-/* Call `fn` for each segment that is there, in order, until it returns non-zero, and return that. */
-int tape_segments(struct tape *tape, int (*fn)(const struct tape_segment *segment, void *arg), void *arg);
+/* Call `fn` for each segment that is there, in order, until it returns non-zero, and return that.
+ */
+int tape_segments(struct tape *tape, int (*fn)(const struct tape_segment *segment, void *arg),
+		  void *arg);
 
 /* Every segment that a record in [from, to) may lie in is there. */
 bool tape_covers(struct tape *tape, uint64_t from, uint64_t to);
@@ -146,8 +160,8 @@ int tape_drop(struct tape *tape, uint64_t lsn);
 
 struct tape_stats {
 	uint64_t records_appended, bytes_appended; /* since open */
-	uint64_t syncs_asked, flushes;		   /* syncs asked for, device flushes made */
-	uint64_t segments, bytes_on_disk;	   /* spares included */
+	uint64_t syncs_asked, flushes;             /* syncs asked for, device flushes made */
+	uint64_t segments, bytes_on_disk;          /* spares included */
 };
 void tape_get_stats(struct tape *tape, struct tape_stats *ret);
 
@@ -155,10 +169,11 @@ void tape_get_stats(struct tape *tape, struct tape_stats *ret);
  * Read every record of every segment file on `disk` and check headers, data, order, and the indexes
  * against the segments.  Works on a disk whose tape cannot be opened; changes nothing.
  * `durable_to`: beyond this position (of an open tape; 0 when not open) a torn tail is not damage.
- * `report` is called with one line per damage that names file, offset, LSN and what is lost; `progress`
- * (may be NULL) with bytes done and bytes in all, and stops the work with -ECANCELED by returning false.
- * Returns 0 (damage found or not; count the reports), or the error that kept it from looking.
+ * `report` is called with one line per damage that names file, offset, LSN and what is lost;
+ * `progress` (may be NULL) with bytes done and bytes in all, and stops the work with -ECANCELED by
+ * returning false. Returns 0 (damage found or not; count the reports), or the error that kept it
+ * from looking.
  */
-int tape_verify(struct disk *disk, const uint8_t uuid[16], uint64_t segment_bytes, uint64_t durable_to,
-		void (*report)(const char *line, void *arg), bool (*progress)(uint64_t done, uint64_t total, void *arg),
-		void *arg);
+int tape_verify(struct disk *disk, const uint8_t uuid[16], uint64_t segment_bytes,
+		uint64_t durable_to, void (*report)(const char *line, void *arg),
+		bool (*progress)(uint64_t done, uint64_t total, void *arg), void *arg);

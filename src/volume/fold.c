@@ -532,12 +532,11 @@ static int move_horizon(struct volume *v, struct moment horizon)
 int fold_step(struct volume *v, const struct lineage *path, struct moment horizon)
 {
 	CLEANUP(buffer) struct buffer entries = {0};
-	int r = v->fold_error;
+	int r;
 
-	if (r >= 0 && !path->count)
+	if (!path->count)
 		return move_horizon(v, horizon);
-	if (r >= 0)
-		r = tape_sync(v->tape, lineage_end(path, 0));
+	r = tape_sync(v->tape, lineage_end(path, 0));
 	if (r < 0)
 		return r;
 	r = advance_state(v, path);
@@ -559,30 +558,106 @@ int fold_step(struct volume *v, const struct lineage *path, struct moment horizo
 	return r;
 }
 
-int fold_redo(struct volume *v, struct image *intent, struct problem *why)
+/* --- After a crash or an error
+ * ---------------------------------------------------------------------- */
+
+int fold_load_base(struct volume *v, struct timeline *ret_timeline, struct problem *why)
+{
+	CLEANUP(image) struct image image = {0};
+	struct cursor extra;
+	int r;
+
+	r = image_load(v->disk, "base/state", v->uuid, 0, &image);
+	if (r < 0)
+		return problem_errno(why, r,
+				     "base/state: the description of the base cannot be used");
+	cursor_init(&extra, image.extra.data, image.extra.size);
+	pthread_rwlock_wrlock(&v->base_lock);
+	r = base_decode(v->base, &extra);
+	v->base_position = image.state->position;
+	pthread_rwlock_unlock(&v->base_lock);
+	if (r < 0)
+		return problem_errno(why, r, "base/state: the pages of checksums");
+	state_free(v->base_state);
+	v->base_state = take(image.state);
+	raise_floor(v, image.horizon);
+	if (ret_timeline) {
+		timeline_done(ret_timeline);
+		*ret_timeline = image.timeline;
+		image.timeline = (struct timeline){0};
+	}
+	return 0;
+}
+
+/* Steps 3 and 4 of the fold that `intent` is about. */
+static int redo(struct volume *v, struct image *intent, struct problem *why)
 {
 	CLEANUP(buffer) struct buffer entries = {0};
 	struct cursor extra;
-	int r = 0;
+	int r;
 
-	if (intent->state->position > v->base_state->position ||
-	    (intent->state->position == v->base_state->position &&
-	     intent->base == v->base_position)) {
-		cursor_init(&extra, intent->extra.data, intent->extra.size);
-		r = base_decode(v->base, &extra);
-		if (r < 0)
-			return problem_errno(why, r, "base/intent: pages of checksums");
-		buffer_put(&entries, extra.at, cursor_left(&extra));
-		state_free(v->base_state);
-		v->base_state = take(intent->state);
-		v->floor = intent->horizon;
-		r = put_blocks(v, &entries);
-		if (r >= 0)
-			r = publish(v, intent->horizon);
-		log_info("volume: finished the fold to LSN %llu that was interrupted",
-			 (unsigned long long)v->base_position);
-	}
+	cursor_init(&extra, intent->extra.data, intent->extra.size);
+	pthread_rwlock_wrlock(&v->base_lock);
+	r = base_decode(v->base, &extra);
+	pthread_rwlock_unlock(&v->base_lock);
+	if (r < 0)
+		return problem_errno(why, r, "base/intent: the pages of checksums");
+	buffer_put(&entries, extra.at, cursor_left(&extra));
+	state_free(v->base_state);
+	v->base_state = take(intent->state);
+	raise_floor(v, intent->horizon);
+	r = put_blocks(v, &entries);
 	if (r >= 0)
-		r = remove_intent(v);
-	return r < 0 ? problem_errno(why, r, "cannot finish the fold that was interrupted") : 0;
+		r = publish(v, intent->horizon);
+	if (r < 0)
+		return problem_errno(why, r, "cannot finish the fold that was interrupted");
+	log_info("volume: finished the fold to LSN %llu that was interrupted",
+		 (unsigned long long)v->base_position);
+	return 0;
+}
+
+int fold_finish(struct volume *v, struct timeline *timeline, struct problem *why)
+{
+	CLEANUP(image) struct image intent = {0};
+	int r;
+
+	r = image_load(v->disk, "base/intent", v->uuid, 0, &intent);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return problem_errno(
+			why, r, "base/intent: the record of an unfinished fold cannot be used");
+	if (v->options.read_only)
+		return problem(
+			why, -EROFS,
+			"a fold was interrupted: the volume has to be opened for writing once");
+	if (timeline && intent.timeline.known > timeline->known) {
+		timeline_done(timeline);
+		*timeline = intent.timeline;
+		intent.timeline = (struct timeline){0};
+	}
+	/* Not so when all but the removal of the intent was done. */
+	if (intent.state->position > v->base_state->position) {
+		r = redo(v, &intent, why);
+		if (r < 0)
+			return r;
+	}
+	r = remove_intent(v);
+	return r < 0 ? problem_errno(why, r, "cannot remove base/intent") : 0;
+}
+
+int fold_recover(struct volume *v)
+{
+	struct problem why = {""};
+	int r;
+
+	r = fold_load_base(v, NULL, &why);
+	if (r >= 0)
+		r = fold_finish(v, NULL, &why);
+	if (r < 0) {
+		volume_note_error(v, "folding is still stopped: %s", why.text);
+		return r;
+	}
+	v->fold_error = 0;
+	return 0;
 }

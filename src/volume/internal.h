@@ -74,7 +74,8 @@ struct volume {
 	pthread_cond_t round_done; /* a round of maintenance has ended */
 	bool stop, room_wanted, folding, space_short;
 	uint64_t rounds;
-	bool round_gained; /* the last round gave some room */
+	bool round_gained;   /* the last round gave some room */
+	int64_t gave_way_us; /* monotonic; when it was last told that history was given up */
 	uint64_t folds, checkpoints_written;
 	struct sample seconds[SAMPLES], minutes[SAMPLES]; /* newest at [count % SAMPLES] */
 	uint64_t second_count, minute_count;
@@ -116,14 +117,22 @@ void checkpoint_forget(struct volume *v, size_t index);
 /* The horizon now; called with `lock` held. */
 void volume_compute_horizon(struct volume *v, struct moment *ret);
 
-/* fold.c: see fold.h */
+/* fold.c */
 /*
  * Move the base along `path` (a common part of all lineages, from the base) and publish `horizon`.
  * Called with fold_lock.
  */
 int fold_step(struct volume *v, const struct lineage *path, struct moment horizon);
-/* A fold that a crash interrupted: do it again.  Called while opening. */
-int fold_redo(struct volume *v, struct image *intent, struct problem *why);
+/*
+ * Take the base as the disk describes it; a fold that was published and then interrupted, by a
+ * crash or an error, is finished.  `timeline` (may be NULL) becomes the intent's if that knows
+ * more.
+ */
+int fold_finish(struct volume *v, struct timeline *timeline, struct problem *why);
+/* After a step failed: put things right again.  Called with fold_lock. */
+int fold_recover(struct volume *v);
+/* Read "base/state" into the volume; *ret_timeline (may be NULL) is the one in it. */
+int fold_load_base(struct volume *v, struct timeline *ret_timeline, struct problem *why);
 
 /* maintain.c */
 /* After a change of the lists of checkpoints or views: count again.  Called with fold_lock. */

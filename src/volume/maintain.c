@@ -14,6 +14,27 @@
 
 /* A fold step moves at most so many segments' worth of tape. */
 #define STEP_SEGMENTS 2
+/* With the disk short, a step is so small a part of the reserve: it takes room before it gives any.
+ */
+#define STEP_RESERVE_PART 8
+
+/* --- Room ---------------------------------------------------------------------------------- */
+
+uint64_t volume_reserve(struct volume *v)
+{
+	struct disk_space space;
+
+	if (v->options.bytes_reserved || disk_space(v->disk, &space) < 0)
+		return v->options.bytes_reserved;
+	return MAX(space.bytes_total / 20, 4 * v->segment_bytes);
+}
+
+static uint64_t free_bytes(struct volume *v)
+{
+	struct disk_space space;
+
+	return disk_space(v->disk, &space) < 0 ? 0 : space.bytes_free;
+}
 
 /* --- Checkpoints ------------------------------------------------------------------------------ */
 
@@ -24,7 +45,7 @@ static int write_checkpoint(struct volume *v)
 	uint64_t position;
 	int r;
 
-	/* The lock is held shared for a copy in memory, not for the disk. */
+	/* The lock is held for a copy in memory, not for the disk. */
 	pthread_rwlock_wrlock(&v->lock);
 	position = v->head.state->position;
 	image_encode(v->uuid, v->base_position, v->floor, v->head.state, &v->timeline, NULL,
@@ -34,6 +55,8 @@ static int write_checkpoint(struct volume *v)
 	if (v->checkpoint_count && v->checkpoints[v->checkpoint_count - 1].position == position)
 		return 0;
 	image_seal(&bytes);
+	if (free_bytes(v) < volume_reserve(v) / 2 + bytes.size)
+		return -ENOSPC; /* what is left is for folds, which make room */
 	r = tape_sync(v->tape, position);
 	if (r < 0)
 		return r;
@@ -75,22 +98,6 @@ static bool checkpoint_due(struct volume *v)
 
 /* --- Moving the horizon -------------------------------------------------------------------------
  */
-
-uint64_t volume_reserve(struct volume *v)
-{
-	struct disk_space space;
-
-	if (v->options.bytes_reserved || disk_space(v->disk, &space) < 0)
-		return v->options.bytes_reserved;
-	return MAX(space.bytes_total / 20, 4 * v->segment_bytes);
-}
-
-static bool is_short(struct volume *v)
-{
-	struct disk_space space;
-
-	return disk_space(v->disk, &space) >= 0 && space.bytes_free < volume_reserve(v);
-}
 
 /* What the reachable states stand on: the lineage of each position that no other's lineage
  * contains. */
@@ -163,6 +170,7 @@ static bool is_needed(const struct lineages *l, uint64_t from, uint64_t to)
 
 struct droppable {
 	const struct lineages *lineages;
+	uint64_t segment_bytes;
 	uint64_t *segments;
 	size_t count, room;
 };
@@ -171,7 +179,10 @@ static int find_droppable(const struct tape_segment *segment, void *arg)
 {
 	struct droppable *d = arg;
 
-	if (!segment->sealed || is_needed(d->lineages, segment->lsn, segment->end))
+	/* With its unused end: a lineage may begin there, and must begin in a segment that is
+	 * there. */
+	if (!segment->sealed ||
+	    is_needed(d->lineages, segment->lsn, segment->lsn + d->segment_bytes))
 		return 0;
 	xgrow(d->segments, d->count, d->room);
 	d->segments[d->count++] = segment->lsn;
@@ -194,7 +205,7 @@ static void drop_checkpoints(struct volume *v, const struct lineages *l)
 static int drop_unneeded(struct volume *v, struct moment horizon)
 {
 	struct lineages l = {0};
-	struct droppable d = {.lineages = &l};
+	struct droppable d = {.lineages = &l, .segment_bytes = v->segment_bytes};
 	int r, dropped = 0;
 
 	find_lineages(v, horizon.lsn, &l);
@@ -221,7 +232,7 @@ static int drop_unneeded(struct volume *v, struct moment horizon)
 }
 
 struct next_segment {
-	uint64_t after;
+	uint64_t after, segment_bytes;
 	struct moment end;
 };
 
@@ -229,27 +240,41 @@ static int find_next_segment(const struct tape_segment *segment, void *arg)
 {
 	struct next_segment *next = arg;
 
-	if (!segment->sealed || segment->end <= next->after)
+	if (!segment->sealed || segment->lsn + next->segment_bytes <= next->after)
 		return 0;
-	next->end = (struct moment){segment->end, segment->last_time_us};
+	next->end = (struct moment){segment->lsn + next->segment_bytes, segment->last_time_us};
 	return 1;
 }
 
-/* Give up the oldest segment's worth of history.  False when there is none to give, or a view holds
- * it. */
-static bool give_way(struct volume *v, struct moment *horizon)
+static void note_loss(struct volume *v, const struct moment *horizon)
 {
-	struct next_segment next = {.after = horizon->lsn};
+	int64_t now = clock_monotonic_us();
 	char text[CLOCK_TEXT_MAX];
 
+	if (v->gave_way_us && now - v->gave_way_us < 60000000)
+		return;
+	v->gave_way_us = now;
+	clock_format(horizon->time_us, text);
+	volume_note_error(v, "the disk is short of space: history before %s is given up", text);
+}
+
+/*
+ * Give up the oldest segment's worth of history, or what there is in the last segment.  False when
+ * there is none to give, or a view holds it.
+ */
+static bool give_way(struct volume *v, struct moment *horizon)
+{
+	struct next_segment next = {.after = horizon->lsn, .segment_bytes = v->segment_bytes};
+
 	if (tape_segments(v->tape, find_next_segment, &next) != 1)
+		volume_now(v, &next.end);
+	if (next.end.lsn <= horizon->lsn)
 		return false;
 	for (struct view *view = v->views; view; view = view->next)
 		if (view->moment.lsn < next.end.lsn)
 			return false;
 	*horizon = next.end;
-	clock_format(horizon->time_us, text);
-	volume_note_error(v, "the disk is short of space: history before %s is given up", text);
+	note_loss(v, horizon);
 	return true;
 }
 
@@ -284,26 +309,47 @@ static void measure_base(struct volume *v)
 	pthread_mutex_unlock(&v->notes_lock);
 }
 
-/* One step towards the horizon.  Returns 1 when there is more to do; sets *ret_gained when room was
- * made. */
-static int fold_round(struct volume *v, bool urgent, bool *ret_gained)
+static uint64_t step_bytes(struct volume *v, bool urgent)
+{
+	uint64_t bytes = STEP_SEGMENTS * v->segment_bytes;
+
+	if (urgent)
+		bytes = MIN(bytes, volume_reserve(v) / STEP_RESERVE_PART);
+	return MAX(bytes, (uint64_t)BASE_BLOCK);
+}
+
+static uint64_t path_to(struct volume *v, const struct moment *horizon, bool urgent,
+			struct lineage *ret)
+{
+	struct lineages l = {0};
+	uint64_t bytes;
+
+	find_lineages(v, horizon->lsn, &l);
+	bytes = find_path(&l, step_bytes(v, urgent), ret);
+	lineages_done(&l);
+	return bytes;
+}
+
+/*
+ * One step towards the horizon, which moves itself only when what is before it is folded.  Returns
+ * 1 when there is more to do.
+ */
+static int fold_round(struct volume *v, bool urgent)
 {
 	CLEANUP(lineage) struct lineage path = {0};
-	uint64_t bytes_max = STEP_SEGMENTS * v->segment_bytes, bytes;
-	struct lineages l = {0};
 	struct moment horizon;
-	int r, dropped;
+	uint64_t bytes;
+	int r;
 
 	volume_horizon(v, &horizon);
-	if (urgent)
-		give_way(v, &horizon);
-	find_lineages(v, horizon.lsn, &l);
-	bytes = find_path(&l, bytes_max, &path);
-	lineages_done(&l);
+	bytes = path_to(v, &horizon, urgent, &path);
+	if (urgent && !bytes && give_way(v, &horizon)) {
+		lineage_done(&path);
+		bytes = path_to(v, &horizon, urgent, &path);
+	}
 	if (!bytes || (bytes < v->segment_bytes && !urgent)) {
-		dropped = drop_unneeded(v, horizon);
-		*ret_gained = dropped > 0;
-		return dropped < 0 ? dropped : urgent && dropped > 0;
+		r = drop_unneeded(v, horizon);
+		return r < 0 ? r : urgent && r > 0;
 	}
 	note_folding(v, true);
 	r = fold_step(v, &path, horizon);
@@ -312,9 +358,8 @@ static int fold_round(struct volume *v, bool urgent, bool *ret_gained)
 	if (r < 0)
 		return r;
 	v->folds++;
-	dropped = drop_unneeded(v, horizon);
-	*ret_gained = dropped > 0;
-	return dropped < 0 ? dropped : bytes == bytes_max || urgent;
+	r = drop_unneeded(v, horizon);
+	return r < 0 ? r : urgent || bytes == step_bytes(v, urgent);
 }
 
 /* --- Figures ---------------------------------------------------------------------------------- */
@@ -436,8 +481,9 @@ int volume_set_window(struct volume *volume, int64_t window_us)
 
 int volume_maintain(struct volume *volume)
 {
-	bool short_now = is_short(volume), urgent, gained = false;
-	int r = 0;
+	uint64_t before = free_bytes(volume);
+	bool short_now = before < volume_reserve(volume), urgent;
+	int r;
 
 	if (volume->options.read_only || tape_broken(volume->tape))
 		return 0;
@@ -449,13 +495,14 @@ int volume_maintain(struct volume *volume)
 	if (checkpoint_due(volume))
 		volume_checkpoint(volume);
 	pthread_mutex_lock(&volume->fold_lock);
-	if (!volume->fold_error)
-		r = fold_round(volume, urgent, &gained);
+	r = volume->fold_error ? fold_recover(volume) : 0;
+	if (r >= 0)
+		r = fold_round(volume, urgent);
 	pthread_mutex_unlock(&volume->fold_lock);
 	take_sample(volume);
 	pthread_mutex_lock(&volume->notes_lock);
 	volume->rounds++;
-	volume->round_gained = gained;
+	volume->round_gained = free_bytes(volume) > before;
 	pthread_cond_broadcast(&volume->round_done);
 	pthread_mutex_unlock(&volume->notes_lock);
 	return r;

@@ -8,9 +8,11 @@
 #include <sys/stat.h>
 
 /* NEEDSWORK: until the tape's own is there; goes away with it. */
-__attribute__((weak)) int tape_verify(struct disk *disk, const uint8_t uuid[16], uint64_t segment_bytes,
-				      uint64_t durable_to, void (*tell)(const char *line, void *arg),
-				      bool (*progress)(uint64_t done, uint64_t total, void *arg), void *arg)
+__attribute__((weak)) int tape_verify(struct disk *disk, const uint8_t uuid[16],
+				      uint64_t segment_bytes, uint64_t durable_to,
+				      void (*tell)(const char *line, void *arg),
+				      bool (*progress)(uint64_t done, uint64_t total, void *arg),
+				      void *arg)
 {
 	return -ENOSYS;
 }

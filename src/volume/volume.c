@@ -391,49 +391,6 @@ int volume_build_state(struct volume *v, uint64_t position,
 
 /* --- Opening ---------------------------------------------------------------------------------- */
 
-static int load_base(struct volume *v, struct image *ret_image, struct problem *why)
-{
-	struct cursor extra;
-	int r;
-
-	r = image_load(v->disk, "base/state", v->uuid, 0, ret_image);
-	if (r >= 0) {
-		cursor_init(&extra, ret_image->extra.data, ret_image->extra.size);
-		r = base_decode(v->base, &extra);
-	}
-	if (r < 0)
-		return problem_errno(why, r,
-				     "base/state: the description of the base cannot be used");
-	v->base_position = ret_image->state->position;
-	v->base_state = take(ret_image->state);
-	v->floor = ret_image->horizon;
-	return 0;
-}
-
-/* A fold that was published but perhaps not finished is done again. */
-static int finish_fold(struct volume *v, struct timeline *timeline, struct problem *why)
-{
-	CLEANUP(image) struct image intent = {0};
-	int r;
-
-	r = image_load(v->disk, "base/intent", v->uuid, 0, &intent);
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return problem_errno(
-			why, r, "base/intent: the record of an unfinished fold cannot be used");
-	if (v->options.read_only)
-		return problem(
-			why, -EROFS,
-			"a fold was interrupted: the volume has to be opened for writing once");
-	if (intent.timeline.known > timeline->known) {
-		timeline_done(timeline);
-		*timeline = intent.timeline;
-		intent.timeline = (struct timeline){0};
-	}
-	return fold_redo(v, &intent, why);
-}
-
 static uint64_t file_bytes(struct disk *disk, const char *checkpoint)
 {
 	CLEANUP(disk_file) struct disk_file *file = NULL;
@@ -534,20 +491,15 @@ static int open_tape(struct volume *v, struct problem *why)
 
 static int recover(struct volume *v, struct problem *why)
 {
-	CLEANUP(image) struct image base = {0};
 	struct tape_record record;
 	bool orphans = false;
 	int r;
 
-	r = load_base(v, &base, why);
-	if (r < 0)
-		return r;
-	r = open_tape(v, why);
-	if (r < 0)
-		return r;
-	v->timeline = base.timeline;
-	base.timeline = (struct timeline){0};
-	r = finish_fold(v, &v->timeline, why);
+	r = fold_load_base(v, &v->timeline, why);
+	if (r >= 0)
+		r = open_tape(v, why);
+	if (r >= 0)
+		r = fold_finish(v, &v->timeline, why);
 	if (r < 0)
 		return r;
 	if (v->base_position > tape_end(v->tape))

@@ -1,0 +1,294 @@
+/* Folds: the horizon moves, and nothing reachable changes by it, whatever fails meanwhile. */
+#include "volume_bed.h"
+
+#define FILES 4
+
+static const char *const names[FILES] = {"a", "b", "c", "d"};
+
+/*
+ * Goal: back, forward into what was abandoned, and back again, with the horizon passing through the
+ *middle of it. Method: the tape is
+ *
+ *	one -- two -- three   R1: back to one   uno -- due   R2: forward to two   zwei
+ *
+ * and the horizon is moved past each of these in turn, with enough writes between for folds to
+ *happen; what lies behind it must stay reachable, exactly.
+ */
+static void the_horizon_passes_through_abandoned_stretches(void)
+{
+	static const char *const said[] = {"one__", "two__", "three", "uno__", "due__", "zwei_"};
+	struct moment moments[ARRAY_SIZE(said)], horizon;
+	struct volume_stats stats;
+	struct bed bed;
+
+	require(bed_init(&bed, 100 * SECOND));
+	for (size_t i = 0; i < ARRAY_SIZE(said); i++) {
+		if (i == 3)
+			check(bed_back(&bed, moments[0]) == 0, "%s", bed.why.text);
+		if (i == 5)
+			check(bed_back(&bed, moments[1]) == 0, "%s", bed.why.text);
+		check(bed_fill(&bed, "noise", 48) == 0);
+		bed_say(&bed, "f", said[i]);
+		bed_say(&bed, said[i], "file");
+		moments[i] = bed_now(&bed);
+		bed.now_us += 10 * SECOND;
+	}
+	check(volume_sync(bed.volume) == 0);
+	/* From here on time passes, and the horizon with it. */
+	for (int passed = 0; passed < 16; passed++) {
+		bed.now_us += 10 * SECOND;
+		check(bed_maintain(&bed) == 0);
+		volume_horizon(bed.volume, &horizon);
+		check(bed_head_says(&bed, "f", "zwei_") && bed_head_says(&bed, "two__", "file") &&
+		      bed_head_says(&bed, "three", NULL) && bed_head_says(&bed, "uno__", NULL));
+		for (size_t i = 0; i < ARRAY_SIZE(said); i++) {
+			CLEANUP(view) struct view *view = NULL;
+			int r = volume_view(bed.volume, &moments[i], &view, &bed.why);
+
+			if (moments[i].lsn < horizon.lsn) {
+				check(r == -ERANGE);
+				continue;
+			}
+			if (!check(r == 0, "%s after %d: %d %s", said[i], passed, r, bed.why.text))
+				continue;
+			check(bed_says(view, "f", said[i]) && bed_says(view, said[i], "file"),
+			      "%s after %d", said[i], passed);
+			check(bed_says(view, "three", i == 2 ? "file" : NULL), "%s after %d",
+			      said[i], passed);
+		}
+		if (passed % 3 == 0)
+			check(bed_power_cut(&bed, passed) == 0, "%s", bed.why.text);
+	}
+	check(bed_maintain(&bed) == 0);
+	volume_get_stats(bed.volume, &stats);
+	check(stats.records_stored < 100, "%llu records left",
+	      (unsigned long long)stats.records_stored);
+	bed_done(&bed);
+}
+
+/* A volume with something to fold; `said` is what the files say. */
+static bool prepare(struct bed *bed)
+{
+	if (!bed_init(bed, 10 * SECOND))
+		return false;
+	for (int round = 0; round < 3; round++)
+		for (int f = 0; f < FILES; f++) {
+			bed_fill(bed, names[f], 12);
+			/* Not aligned: partly covered blocks. */
+			bed_write(bed, names[f], 5000 + round * 3000, "unaligned", 9);
+		}
+	bed_say(bed, "gone", "gone");
+	volume_unlink(bed->volume, VOLUME_ROOT_INO, "gone");
+	for (int f = 0; f < FILES; f++)
+		bed_say(bed, names[f], names[f]);
+	bed->now_us += 30 * SECOND;
+	bed_fill(bed, "later", 20);
+	return check(volume_sync(bed->volume) == 0);
+}
+
+static bool as_prepared(struct bed *bed)
+{
+	for (int f = 0; f < FILES; f++) {
+		struct view *head = volume_head(bed->volume);
+		uint8_t found[10] = {0};
+
+		if (!bed_says(head, names[f], names[f]) ||
+		    view_read(head, bed_ino(head, names[f]), 11000, found, 9) != 9 ||
+		    memcmp(found, "unaligned", 9))
+			return false;
+	}
+	return bed_head_says(bed, "gone", NULL);
+}
+
+static void count_damage(const char *line, void *arg)
+{
+	printf("# %s\n", line);
+	++*(int *)arg;
+}
+
+static bool is_sound(struct bed *bed)
+{
+	int damage = 0;
+	struct volume_verify_options options = {.report = count_damage, .arg = &damage};
+
+	return volume_verify(bed->disk, bed->volume, &options) == 0 && !damage;
+}
+
+/*
+ * Goal: a fold survives a power cut at each of its disk calls.
+ * Method: cut at the n-th call for n = 1, 2, ... until the fold gets through; come up, compare,
+ * fold again, compare, verify.
+ */
+static void a_fold_survives_a_power_cut_at_every_disk_call(void)
+{
+	uint64_t calls, n;
+
+	for (n = 1;; n++) {
+		struct disk *left;
+		struct bed bed;
+
+		require(prepare(&bed));
+		calls = disk_memory_calls(bed.disk);
+		disk_memory_power_cut(bed.disk, calls + n);
+		bed_maintain(&bed);
+		if (disk_memory_calls(bed.disk) < calls + n) {
+			bed_done(&bed);
+			break;
+		}
+		left = disk_memory_power_on(bed.disk, n);
+		volume_close(bed.volume);
+		disk_close(bed.disk);
+		bed.volume = NULL;
+		bed.disk = left;
+		require(bed_open(&bed) == 0, "call %llu: %s", (unsigned long long)n, bed.why.text);
+		check(as_prepared(&bed), "after a cut at call %llu", (unsigned long long)n);
+		check(bed_maintain(&bed) == 0);
+		check(as_prepared(&bed) && is_sound(&bed), "folded after a cut at call %llu",
+		      (unsigned long long)n);
+		bed_done(&bed);
+	}
+	check(n > 20, "only %llu calls: was there a fold?", (unsigned long long)n);
+}
+
+/* As above, but the call fails, once; the volume must go on, and be whole when it is opened again.
+ */
+static void a_fold_survives_the_failure_of_every_disk_call(void)
+{
+	uint64_t calls, n;
+
+	for (n = 1;; n++) {
+		struct bed bed;
+
+		require(prepare(&bed));
+		calls = disk_memory_calls(bed.disk);
+		disk_memory_fail(bed.disk, calls + n, false);
+		bed_maintain(&bed);
+		if (disk_memory_calls(bed.disk) < calls + n) {
+			bed_done(&bed);
+			break;
+		}
+		check(as_prepared(&bed), "after call %llu failed", (unsigned long long)n);
+		volume_close(bed.volume);
+		bed.volume = NULL;
+		require(bed_open(&bed) == 0, "call %llu: %s", (unsigned long long)n, bed.why.text);
+		check(as_prepared(&bed), "opened after call %llu failed", (unsigned long long)n);
+		check(bed_maintain(&bed) == 0);
+		check(as_prepared(&bed) && is_sound(&bed), "folded after call %llu failed",
+		      (unsigned long long)n);
+		bed_done(&bed);
+	}
+	check(n > 20, "only %llu calls: was there a fold?", (unsigned long long)n);
+}
+
+static void folding_moves_only_the_newest_version(void)
+{
+	struct volume_stats stats;
+	struct bed bed;
+
+	require(bed_init(&bed, 10 * SECOND));
+	for (int i = 0; i < 40; i++)
+		bed_fill(&bed, "f", 16);
+	bed.now_us += 30 * SECOND;
+	check(bed_maintain(&bed) == 0);
+	volume_get_stats(bed.volume, &stats);
+	check(stats.folds > 0 && stats.base_bytes <= 32 * 4096, "%llu bytes",
+	      (unsigned long long)stats.base_bytes);
+	check(stats.tape_bytes <= 5 * BED_SEGMENT, "%llu bytes",
+	      (unsigned long long)stats.tape_bytes);
+	bed_done(&bed);
+}
+
+static void memory_grows_with_distinct_ranges_not_with_changes(void)
+{
+	struct volume_stats before, after;
+	struct bed bed;
+
+	require(bed_init(&bed, 1000 * SECOND));
+	bed_fill(&bed, "f", 16);
+	volume_get_stats(bed.volume, &before);
+	bed_fill(&bed, "f", 20000);
+	volume_get_stats(bed.volume, &after);
+	check(after.extents == before.extents && after.memory_bytes == before.memory_bytes);
+	bed_done(&bed);
+}
+
+static void history_gives_way_to_the_live_database_and_only_then_the_disk_is_full(void)
+{
+	struct moment first, horizon;
+	struct volume_stats stats;
+	char name[16];
+	struct bed bed;
+	int r = 0, i;
+
+	require(bed_init(&bed, 1000000 * SECOND));
+	bed_say(&bed, "f", "first");
+	first = bed_now(&bed);
+	disk_memory_limit(bed.disk, 32 * BED_SEGMENT);
+	bed.options.bytes_reserved = 4 * BED_SEGMENT;
+	volume_close(bed.volume);
+	bed.volume = NULL;
+	require(bed_open(&bed) == 0, "%s", bed.why.text);
+	/* Rewriting the same file for ever fits, at the cost of the window. */
+	check(bed_fill(&bed, "f", 2000) == 0);
+	volume_horizon(bed.volume, &horizon);
+	check(horizon.lsn > first.lsn);
+	volume_get_stats(bed.volume, &stats);
+	check(stats.window_actual_us < stats.window_target_us &&
+		      strstr(stats.last_error, "given up"),
+	      "%s", stats.last_error);
+	/* More and more files do not. */
+	for (i = 0; i < 1000 && r == 0; i++) {
+		snprintf(name, sizeof name, "g%d", i);
+		r = bed_fill(&bed, name, 16);
+	}
+	check(r == -ENOSPC && i > 10, "%d after %d files", r, i);
+	check(volume_sync(bed.volume) == 0);
+	require(bed_power_cut(&bed, 9) == 0, "%s", bed.why.text);
+	check(!bed_head_says(&bed, "g0", NULL) && is_sound(&bed));
+	/* Room comes back when files go. */
+	while (i-- > 4) {
+		snprintf(name, sizeof name, "g%d", i);
+		volume_unlink(bed.volume, VOLUME_ROOT_INO, name);
+	}
+	bed_maintain(&bed);
+	check(bed_fill(&bed, "h", 64) == 0);
+	bed_done(&bed);
+}
+
+static void a_window_of_zero_keeps_no_history_and_one_set_again_does(void)
+{
+	struct moment then, found;
+	struct volume_stats stats;
+	struct bed bed;
+
+	require(bed_init(&bed, 0));
+	bed_fill(&bed, "f", 200);
+	check(bed_maintain(&bed) == 0);
+	volume_get_stats(bed.volume, &stats);
+	check(stats.tape_bytes <= 5 * BED_SEGMENT);
+	check(volume_set_window(bed.volume, 100 * SECOND) == 0);
+	bed_say(&bed, "f", "then");
+	then = bed_now(&bed);
+	bed_fill(&bed, "f", 200);
+	check(bed_maintain(&bed) == 0);
+	check(bed_power_cut(&bed, 1) == 0, "%s", bed.why.text);
+	volume_get_stats(bed.volume, &stats);
+	check(stats.window_target_us == 100 * SECOND);
+	check(bed_back(&bed, then) == 0 && bed_head_says(&bed, "f", "then"), "%s", bed.why.text);
+	check(volume_set_window(bed.volume, 0) == 0);
+	bed.now_us += SECOND;
+	check(volume_moment_at_time(bed.volume, then.time_us, &found, &bed.why) == -ERANGE);
+	bed_done(&bed);
+}
+
+int main(void)
+{
+	RUN(the_horizon_passes_through_abandoned_stretches);
+	RUN(a_fold_survives_a_power_cut_at_every_disk_call);
+	RUN(a_fold_survives_the_failure_of_every_disk_call);
+	RUN(folding_moves_only_the_newest_version);
+	RUN(memory_grows_with_distinct_ranges_not_with_changes);
+	RUN(history_gives_way_to_the_live_database_and_only_then_the_disk_is_full);
+	RUN(a_window_of_zero_keeps_no_history_and_one_set_again_does);
+	return tap_done();
+}
