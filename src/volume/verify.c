@@ -7,16 +7,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-/* NEEDSWORK: until the tape's own is there; goes away with it. */
-__attribute__((weak)) int tape_verify(struct disk *disk, const uint8_t uuid[16],
-				      uint64_t segment_bytes, uint64_t durable_to,
-				      void (*tell)(const char *line, void *arg),
-				      bool (*progress)(uint64_t done, uint64_t total, void *arg),
-				      void *arg)
-{
-	return -ENOSYS;
-}
-
 struct check {
 	const struct volume_verify_options *options;
 	struct disk *disk;
@@ -287,7 +277,7 @@ int volume_verify(struct disk *disk, struct volume *volume,
 	r = tape_verify(disk, check.uuid, check.segment_bytes,
 			volume ? tape_durable(volume->tape) : 0, tape_report, tape_progress,
 			&check);
-	if (r < 0 && r != -ENOSYS)
+	if (r < 0)
 		return r;
 	check.before = check.done;
 	check_checkpoints(&check);
