@@ -48,8 +48,10 @@ int machine_check_fuse(struct problem *why)
 			       "fuse'), or give the container that device");
 	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		return problem_errno(why, -errno,
-				     "cannot open /dev/fuse; as root: 'chmod 666 /dev/fuse'");
+		return problem(why, -errno,
+			       "cannot open /dev/fuse: %s; as root, 'chmod 666 /dev/fuse' lets "
+			       "everybody mount",
+			       strerror(errno));
 	close(fd);
 	return 0;
 }

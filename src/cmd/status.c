@@ -96,7 +96,7 @@ static void print_size(const json_t *status, const char *label, const char *size
 	double per_hour = growth_key ? json_real_at(status, growth_key) : 0;
 	/* The first seconds say nothing about an hour. */
 	bool told = growth_key && json_at(status, growth_key) &&
-		    json_number(status, "up_us") >= 60000000;
+		    json_number(status, "window.actual_us") >= 60000000;
 
 	if (!json_at(status, size_key))
 		return;

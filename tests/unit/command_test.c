@@ -159,6 +159,9 @@ static void suggestions_are_near_and_otherwise_none(void)
 	check(!strcmp(suggest("creat", words), "create"));
 	check(!strcmp(suggest("moment", words), "moments"));
 	check(!suggest("frobnicate", words));
+	check(!strcmp(suggest("creaet", words), "create"));
+	check(!suggest("a word longer than any that the rows of the distance have room for",
+		       words));
 	check(!suggest("", words));
 	check(!suggest("x", words));
 }

@@ -67,6 +67,7 @@ static void iso_8601_is_read_with_and_without_zone(void)
 	check_is("2026-11-22 10:42 UTC", "2026-11-22T10:42:00.000000Z");
 	check_is("2026-11-22T10:42+01:00", "2026-11-22T09:42:00.000000Z");
 	check_is("2026-11-22T10:42:17.250 -0530", "2026-11-22T16:12:17.250000Z");
+	check_is("2026-11-22T15:59+15:59", "2026-11-22T00:00:00.000000Z");
 	check_is("2026-11-22T00:42+02", "2026-11-21T22:42:00.000000Z");
 	check_is("2026-11-22T10:42:17.25", "2026-11-22T09:42:17.250000Z");
 	check_is("2026-11-22 10:42", "2026-11-22T09:42:00.000000Z");
@@ -146,6 +147,9 @@ static void a_time_that_was_twice_is_refused_with_both_to_choose_from(void)
 	check(time_parse("2026-10-25 02:30", NOW, &us, &why) == -EINVAL);
 	check(strstr(why.text, "2026-10-25T02:30:00.000000+02:00"), "%s", why.text);
 	check(strstr(why.text, "2026-10-25T02:30:00.000000+01:00"), "%s", why.text);
+	check(time_parse("2026-10-25 02:30:00.25", NOW, &us, &why) == -EINVAL);
+	check(strstr(why.text, "2026-10-25T02:30:00.250000+02:00"), "%s", why.text);
+	check(strstr(why.text, "2026-10-25T02:30:00.250000+01:00"), "%s", why.text);
 	check_is("2026-10-25 02:30 +02:00", "2026-10-25T00:30:00.000000Z");
 	check_is("2026-10-25 01:59:59", "2026-10-24T23:59:59.000000Z");
 	check_is("2026-10-25 03:00", "2026-10-25T02:00:00.000000Z");

@@ -135,6 +135,8 @@ static void elapsed_times_show_what_counts(void)
 	CHECK_TEXT(elapsed_format(125 * S, text_), "2 min 05 s");
 	CHECK_TEXT(elapsed_format(3599 * S + 500000, text_), "1 h 00 min");
 	CHECK_TEXT(elapsed_format(3 * H + 7 * 60 * S, text_), "3 h 07 min");
+	CHECK_TEXT(elapsed_format(86399 * S, text_), "23 h 59 min");
+	CHECK_TEXT(elapsed_format(D, text_), "1 d 0 h");
 	CHECK_TEXT(elapsed_format(52 * H, text_), "2 d 4 h");
 	CHECK_TEXT(elapsed_format(-2 * S, text_), "-2.00 s");
 	CHECK_TEXT(elapsed_format(INT64_MIN, text_), "-106751991 d 4 h");
@@ -148,7 +150,10 @@ static void sizes_have_three_digits_that_count(void)
 	CHECK_TEXT(bytes_format(1000, text_), "0.98 KiB");
 	CHECK_TEXT(bytes_format(4096, text_), "4.00 KiB");
 	CHECK_TEXT(bytes_format(64.0 * 1024 * 1024, text_), "64.0 MiB");
+	CHECK_TEXT(bytes_format(10 * 1024, text_), "10.0 KiB");
+	CHECK_TEXT(bytes_format(99.95 * 1024, text_), "100 KiB");
 	CHECK_TEXT(bytes_format(100.0 * 1024 * 1024, text_), "100 MiB");
+	CHECK_TEXT(bytes_format(999.5 * 1024, text_), "0.98 MiB");
 	CHECK_TEXT(bytes_format(1.25 * 1024 * 1024 * 1024, text_), "1.25 GiB");
 	CHECK_TEXT(bytes_format(-2048, text_), "-2.00 KiB");
 	CHECK_TEXT(bytes_format(-0.2, text_), "0 B");
