@@ -1,7 +1,82 @@
-/* unspill verify */
+/*
+ * unspill verify
+ *
+ * Where a keeper runs it is asked.  Where none runs we look ourselves: opening a volume mends what
+ * can be mended (a checkpoint or an index that is damaged is made anew), and that should be told
+ * before.
+ */
 #include "cmd/commands.h"
 #include "cmd/talk.h"
 #include "base/units.h"
+#include "disk/disk.h"
+#include "volume/volume.h"
+
+#include <errno.h>
+
+struct looking {
+	struct progress progress;
+	json_t *damage;
+	uint64_t bytes;
+};
+
+static void note_damage(const char *line, void *arg)
+{
+	struct looking *looking = arg;
+
+	json_array_append_new(looking->damage, json_string(line));
+}
+
+static bool note_progress(uint64_t done, uint64_t total, void *arg)
+{
+	struct looking *looking = arg;
+	json_t *step = json_pack("{s:s, s:I, s:I, s:s}", "step", "verify", "done", (json_int_t)done,
+				 "total", (json_int_t)total, "unit", "bytes");
+
+	looking->bytes = done;
+	progress_update(step, &looking->progress);
+	json_decref(step);
+	return !talk_interrupted();
+}
+
+static int look(struct talk *talk, struct looking *looking, struct problem *why)
+{
+	const struct volume_verify_options options = {note_damage, note_progress, looking};
+	struct disk *disk;
+	char path[PATH_MAX];
+	int r, owner = 0;
+
+	if (!cluster_path(talk->cluster, "volume", path))
+		return problem(why, -ENAMETOOLONG, "the cluster's path is too long");
+	r = disk_local_open(path, &disk);
+	if (r < 0)
+		return problem_errno(why, r, "cannot open '%s'", path);
+	r = disk_lock(disk, &owner);
+	if (r < 0)
+		problem_errno(why, r, "cannot take '%s', process %d has it", path, owner);
+	else
+		r = volume_verify(disk, NULL, &options);
+	disk_close(disk);
+	return r;
+}
+
+static int look_ourselves(struct talk *talk, json_t **ret)
+{
+	struct looking looking = {.damage = json_array()};
+	struct problem why = {"the volume cannot be read"};
+	int r;
+
+	progress_init(&looking.progress, typed_has(talk->typed, "json"));
+	r = look(talk, &looking, &why);
+	progress_done(&looking.progress, r == 0);
+	if (r < 0) {
+		json_decref(looking.damage);
+		return r == -ECANCELED ? fail(talk->typed, END_CANCELLED, "cancelled")
+				       : fail_why(talk->typed, r, &why);
+	}
+	*ret = json_pack("{s:o, s:I}", "damage", looking.damage, "bytes",
+			 (json_int_t)looking.bytes);
+	return END_OK;
+}
 
 static int report(const struct talk *talk, const json_t *result)
 {
@@ -26,10 +101,11 @@ static int run(const struct typed *typed)
 	json_t *result;
 	int ending;
 
-	ending = talk_open(&talk, typed, TALK_ANY);
+	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);
 	if (ending == END_OK) {
 		talk_catch_interrupts();
-		ending = talk_ask(&talk, json_pack("{s:s}", "do", "verify"), &result);
+		ending = talk.control ? talk_ask(&talk, json_pack("{s:s}", "do", "verify"), &result)
+				      : look_ourselves(&talk, &result);
 	}
 	if (ending == END_OK && typed_switch(typed, "json")) {
 		bool damaged = json_array_size(json_at(result, "damage"));
