@@ -165,6 +165,10 @@ class Cluster(Server):
         self.directory = os.path.realpath(os.path.join(unspill.home, name))
         self.defaults = os.path.join(self.directory, "run/client.cnf")
 
+    def client(self, *more):
+        # A copy's file names the original's socket.
+        return super().client(f"--socket={self.path('run/server/sock')}", *more)
+
     def path(self, *below):
         return os.path.join(self.directory, *below)
 
