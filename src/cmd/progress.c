@@ -4,12 +4,12 @@
 #include "base/cleanup.h"
 #include "base/units.h"
 
-#include <math.h>
 #include <string.h>
 
 #define REDRAW_US 100000 /* often enough to look alive */
 #define LINE_US 1000000  /* for a log */
 #define BAR_CELLS 24
+#define BAR_CELLS_MIN 5
 
 void progress_init(struct progress *progress, bool quiet)
 {
@@ -83,45 +83,44 @@ static void put_numbers(const struct progress *progress, char *text, size_t size
 	if (rate >= 1)
 		used += snprintf(text + used, size - used, ", %s/s", speed);
 	if (rate > 0 && progress->total > progress->done) {
-		elapsed_format((int64_t)(ceil((progress->total - progress->done) / rate) * 1e6),
-			       left);
+		duration_format(
+			((int64_t)((progress->total - progress->done) / rate) + 1) * 1000000, left);
 		snprintf(text + used, size - used, ", %s left", left);
 	}
 }
 
-/* "[########----------------]  33 %", or nothing when the total is not known. */
-static void put_bar(const struct progress *progress, char text[BAR_CELLS * 3 + 16])
+/* "[########----]  33 %  ", as wide as there is room for; nothing when the total is not known. */
+static void put_bar(const struct progress *progress, int room, char text[BAR_CELLS * 3 + 16])
 {
 	double part = progress->total > 0 ? MIN(progress->done / progress->total, 1.0) : -1;
 	bool utf8 = is_utf8();
+	int cells = MIN(room - (utf8 ? 0 : 2) - (int)strlen(" 100 %  "), BAR_CELLS);
 	char *to = text;
 
 	*to = '\0';
-	if (part < 0)
+	if (part < 0 || cells < BAR_CELLS_MIN)
 		return;
 	to += sprintf(to, "%s", utf8 ? "" : "[");
-	for (int i = 0; i < BAR_CELLS; i++) {
+	for (int i = 0; i < cells; i++) {
 		if (utf8)
-			to += sprintf(to, "%s", (i + 0.5) / BAR_CELLS <= part ? "█" : "░");
+			to += sprintf(to, "%s", (i + 0.5) / cells <= part ? "█" : "░");
 		else
-			*to++ = (i + 0.5) / BAR_CELLS <= part ? '#' : '-';
+			*to++ = (i + 0.5) / cells <= part ? '#' : '-';
 	}
 	sprintf(to, "%s %3d %%  ", utf8 ? "" : "]", (int)(part * 100));
 }
 
-static void draw(struct progress *progress)
+/* What does not fit would wrap, and then not be drawn over. */
+static void draw(const struct progress *progress)
 {
 	char bar[BAR_CELLS * 3 + 16], numbers[160];
-	int width = columns(stderr) - 1, bar_width;
+	int room = columns(stderr) - 1 - (int)strlen("    ") - (int)strlen(progress->step);
 
-	put_bar(progress, bar);
 	put_numbers(progress, numbers, sizeof numbers);
-	bar_width = *bar ? BAR_CELLS + 7 + 2 * !is_utf8() : 0;
-	/* What does not fit would wrap, and then not be drawn over. */
-	if ((int)strlen(progress->step) + 4 + bar_width + (int)strlen(numbers) > width)
-		*bar = '\0', bar_width = 0;
-	fprintf(stderr, "\r\033[K  %.*s  %s%.*s", MAX(width - 4, 0), progress->step, bar,
-		MAX(width - 4 - bar_width - (int)strlen(progress->step), 0), numbers);
+	put_bar(progress, room - (int)strlen(numbers), bar);
+	fprintf(stderr, "\r\033[K  %.*s  %s%.*s", MAX(room + (int)strlen(progress->step), 0),
+		progress->step, bar, MAX(room, 0),
+		*bar || (int)strlen(numbers) <= room ? numbers : "");
 	fflush(stderr);
 }
 

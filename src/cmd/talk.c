@@ -226,10 +226,12 @@ static int say_cancelled(struct talk *talk)
 static int say_failed(struct talk *talk, int r, const struct control_error *code,
 		      const struct problem *why)
 {
+	bool told = r == -EREMOTEIO && strcmp(code->code, "cancelled");
+
+	if (interrupted && !told && strncmp(why->text, "cancelled", strlen("cancelled")))
+		return say_cancelled(talk);
 	if (r == -EREMOTEIO)
 		return fail(talk->typed, ending_of_code(code->code), "%s", why->text);
-	if (interrupted)
-		return say_cancelled(talk);
 	if (r == -ECONNRESET)
 		return fail(talk->typed, END_FAILED,
 			    "the keeper went away before it answered; its log is %s/run/keeper.log",

@@ -400,8 +400,11 @@ class Terminal:
     def __init__(self, *words, **more):
         self.pid, self.fd = pty.fork()
         if not self.pid:
-            os.chdir(BASE)
-            os.execve(UNSPILL, [UNSPILL, *words], environment(**more))
+            try:
+                os.chdir(BASE)
+                os.execve(UNSPILL, [UNSPILL, *words], environment(**more))
+            finally:
+                os._exit(127)
         self.seen = ""
 
     def read(self, until=None, seconds=20):
