@@ -207,7 +207,7 @@ static int set_sum(struct volume *v, struct staging *s, uint64_t ino, uint64_t b
 		flush_page(s);
 		r = base_load_sums(v->base, ino, index, &s->page, &why);
 		if (r < 0) {
-			volume_note_error(v, "folding stops: %s", why.text);
+			volume_note_error(v, "a fold failed: %s", why.text);
 			return r;
 		}
 		s->loaded = true;
@@ -268,7 +268,7 @@ static int advance_state(struct volume *v, const struct lineage *path)
 			      v->base_state, &why);
 	v->base_state->position = lineage_end(path, v->base_state->position);
 	if (r < 0)
-		volume_note_error(v, "folding stops: %s", why.text[0] ? why.text : strerror(-r));
+		volume_note_error(v, "a fold failed: %s", why.text[0] ? why.text : strerror(-r));
 	return r;
 }
 
@@ -552,8 +552,7 @@ int fold_step(struct volume *v, const struct lineage *path, struct moment horizo
 		r = remove_intent(v);
 	if (r < 0) {
 		v->fold_error = r;
-		volume_note_error(v, "folding has stopped until the volume is opened again: %s",
-				  strerror(-r));
+		volume_note_error(v, "a fold failed and will be tried again: %s", strerror(-r));
 	}
 	return r;
 }
