@@ -311,11 +311,13 @@ struct match {
 static int match_one(const struct tape_record *record, void *arg)
 {
 	struct match *match = arg;
-	const struct seen *seen = &match->v->seen[match->at++];
-	const struct tape_record *mine = &seen->record;
+	const struct tape_record *mine;
+	const struct seen *seen;
 
-	if (match->at > match->v->seen_count)
+	if (match->at == match->v->seen_count)
 		return 1;
+	seen = &match->v->seen[match->at++];
+	mine = &seen->record;
 	return record->lsn != mine->lsn || record->end != mine->end ||
 	       record->time_us != mine->time_us || record->type != mine->type ||
 	       record->meta_size != mine->meta_size || record->data_size != mine->data_size ||
