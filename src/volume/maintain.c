@@ -36,6 +36,13 @@ static uint64_t free_bytes(struct volume *v)
 	return disk_space(v->disk, &space) < 0 ? 0 : space.bytes_free;
 }
 
+static void count_up(struct volume *v, uint64_t *counter)
+{
+	pthread_mutex_lock(&v->notes_lock);
+	++*counter;
+	pthread_mutex_unlock(&v->notes_lock);
+}
+
 /* --- Checkpoints ------------------------------------------------------------------------------ */
 
 static int write_checkpoint(struct volume *v)
@@ -67,7 +74,7 @@ static int write_checkpoint(struct volume *v)
 	xgrow(v->checkpoints, v->checkpoint_count, v->checkpoint_room);
 	v->checkpoints[v->checkpoint_count++] = (struct checkpoint){position, bytes.size};
 	volume_count_pins(v);
-	v->checkpoints_written++;
+	count_up(v, &v->checkpoints_written);
 	return 0;
 }
 
@@ -357,7 +364,7 @@ static int fold_round(struct volume *v, bool urgent)
 	measure_base(v);
 	if (r < 0)
 		return r;
-	v->folds++;
+	count_up(v, &v->folds);
 	r = drop_unneeded(v, horizon);
 	return r < 0 ? r : urgent || bytes == step_bytes(v, urgent);
 }
@@ -524,6 +531,16 @@ static bool wait_for_work(struct volume *v, int64_t us)
 	return go_on;
 }
 
+static bool is_short(struct volume *v)
+{
+	bool now;
+
+	pthread_mutex_lock(&v->notes_lock);
+	now = v->space_short;
+	pthread_mutex_unlock(&v->notes_lock);
+	return now;
+}
+
 static void *run(void *arg)
 {
 	struct volume *v = arg;
@@ -538,7 +555,7 @@ static void *run(void *arg)
 		step = STEP_SEGMENTS * v->segment_bytes * 1000000 /
 		       v->options.fold_bytes_per_second;
 		pause = more == 1 ? step - (clock_monotonic_us() - started) : 1000000;
-		if (more == 1 && v->space_short)
+		if (more == 1 && is_short(v))
 			pause = 0;
 		pause = MAX(pause, (int64_t)0);
 	}

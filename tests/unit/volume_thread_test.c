@@ -1,0 +1,158 @@
+/*
+ * Goal: changes, reads, views, backtracks, folds and syncs by several threads at once.
+ * Method: every write fills one page with one value, every reader checks that a page is of one
+ * value: a write is seen whole or not at all.  A backtrack to a mark must show the pages as they
+ * were.  Meant for ThreadSanitizer too
+ * (./check --long).
+ */
+#include "volume_bed.h"
+
+#include "base/clock.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define PAGE 16384
+#define PAGES 24
+#define WRITERS 2
+#define READERS 2
+#define BACKTRACKS 6
+
+struct crowd {
+	struct volume *volume;
+	uint64_t ino;
+	atomic_bool stop;
+	atomic_int writes, reads, torn;
+};
+
+static void *write_pages(void *arg)
+{
+	static atomic_uint seeds;
+	struct crowd *crowd = arg;
+	unsigned seed = 1 + atomic_fetch_add(&seeds, 1);
+	uint8_t page[PAGE];
+	struct iovec iov = {page, sizeof page};
+
+	while (!atomic_load(&crowd->stop)) {
+		int r;
+
+		memset(page, rand_r(&seed), sizeof page);
+		r = volume_write(crowd->volume, crowd->ino,
+				 (uint64_t)(rand_r(&seed) % PAGES) * PAGE, &iov, 1, false);
+		if (r == 0 && rand_r(&seed) % 8 == 0)
+			r = volume_sync(crowd->volume);
+		atomic_fetch_add(r == 0 ? &crowd->writes : &crowd->torn, 1);
+	}
+	return NULL;
+}
+
+static bool is_whole(struct view *view, uint64_t ino, uint64_t page)
+{
+	uint8_t bytes[PAGE];
+	ssize_t got = view_read(view, ino, page * PAGE, bytes, sizeof bytes);
+
+	/* Not there yet, or of one value. */
+	return got == 0 || (got == PAGE && memcmp(bytes, bytes + 1, PAGE - 1) == 0);
+}
+
+static void *read_pages(void *arg)
+{
+	struct crowd *crowd = arg;
+	unsigned seed = 99;
+
+	while (!atomic_load(&crowd->stop)) {
+		struct view *view = NULL;
+		struct moment now;
+
+		if (!is_whole(volume_head(crowd->volume), crowd->ino, rand_r(&seed) % PAGES))
+			atomic_fetch_add(&crowd->torn, 1);
+		atomic_fetch_add(&crowd->reads, 1);
+		if (rand_r(&seed) % 64)
+			continue;
+		volume_now(crowd->volume, &now);
+		/* By now it may have fallen off a short window. */
+		if (volume_view(crowd->volume, &now, &view, NULL) < 0)
+			continue;
+		for (uint64_t page = 0; page < PAGES; page++)
+			if (!is_whole(view, crowd->ino, page))
+				atomic_fetch_add(&crowd->torn, 1);
+		view_close(view);
+	}
+	return NULL;
+}
+
+static void *watch(void *arg)
+{
+	struct crowd *crowd = arg;
+	struct volume_stats stats;
+
+	while (!atomic_load(&crowd->stop))
+		volume_get_stats(crowd->volume, &stats);
+	return NULL;
+}
+
+/* Wait until so many more writes were made. */
+static void wait_for_writes(struct crowd *crowd, int more)
+{
+	int until = atomic_load(&crowd->writes) + more;
+	int64_t deadline = clock_monotonic_us() + 60 * SECOND;
+
+	while (atomic_load(&crowd->writes) < until && clock_monotonic_us() < deadline)
+		sched_yield();
+}
+
+static void threads_see_whole_writes_through_backtracks_and_folds(void)
+{
+	struct volume_format_options format = {
+		.segment_bytes = 1 << 20, .window_us = SECOND / 2, .root_mode = 0755};
+	struct volume_options options = {
+		.background = true, .bytes_reserved = 1, .checkpoint_records = 200};
+	struct disk *disk = disk_memory_new(1);
+	struct crowd crowd = {0};
+	struct volume_new new = {.mode = S_IFREG | 0644};
+	pthread_t threads[WRITERS + READERS + 1];
+	struct volume_stats stats;
+	struct volume_attr attr;
+	struct problem why;
+	int64_t deadline = clock_monotonic_us() + 60 * SECOND;
+	int n = 0, backtracks = 0;
+
+	log_set_level(LOG_ERROR);
+	require(volume_format(disk, &format, &why) == 0, "%s", why.text);
+	require(volume_open(disk, &options, &crowd.volume, &why) == 0, "%s", why.text);
+	require(volume_create(crowd.volume, VOLUME_ROOT_INO, "pages", &new, &attr) == 0);
+	crowd.ino = attr.ino;
+	for (int i = 0; i < WRITERS; i++)
+		pthread_create(&threads[n++], NULL, write_pages, &crowd);
+	for (int i = 0; i < READERS; i++)
+		pthread_create(&threads[n++], NULL, read_pages, &crowd);
+	pthread_create(&threads[n++], NULL, watch, &crowd);
+	do {
+		struct volume_backtrack done;
+		struct moment mark;
+
+		wait_for_writes(&crowd, 300);
+		volume_now(crowd.volume, &mark);
+		wait_for_writes(&crowd, 30);
+		/* The window is short, so that folds have work: the moment may be out of it, under
+		 * load. */
+		backtracks += volume_backtrack(crowd.volume, &mark, NULL, &done, &why) == 0;
+		volume_get_stats(crowd.volume, &stats);
+	} while ((!stats.folds || !stats.checkpoints || backtracks < BACKTRACKS) &&
+		 clock_monotonic_us() < deadline);
+	atomic_store(&crowd.stop, true);
+	while (n)
+		pthread_join(threads[--n], NULL);
+	check(!atomic_load(&crowd.torn), "%d torn or failed", atomic_load(&crowd.torn));
+	check(backtracks >= BACKTRACKS, "%s", why.text);
+	check(stats.folds > 0 && stats.checkpoints > 0, "%llu folds, %llu checkpoints",
+	      (unsigned long long)stats.folds, (unsigned long long)stats.checkpoints);
+	volume_close(crowd.volume);
+	disk_close(disk);
+}
+
+int main(void)
+{
+	RUN(threads_see_whole_writes_through_backtracks_and_folds);
+	return tap_done();
+}
