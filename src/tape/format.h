@@ -13,8 +13,8 @@
 enum {
 	TAPE_TYPE_OWN = 0x8000,     /* this and up */
 	TAPE_TYPE_SEGMENT = 0x8000, /* the first of each segment; meta: struct tape_segment_meta */
-	TAPE_TYPE_OPEN = 0x8001,    /* the first that an opening appends: carries its epoch */
-	TAPE_TYPE_CLOSE = 0x8002,   /* the last before a clean close: all before it is durable */
+	TAPE_TYPE_CUT = 0x8001, /* what lies behind it, of lower epochs, was damaged and given up */
+	TAPE_TYPE_CLOSE = 0x8002, /* the last before a clean close: all before it is durable */
 };
 
 /* Feature words: an unknown bit of `incompat` keeps the tape from being opened. */
@@ -34,7 +34,7 @@ struct tape_record_header {
 			   appended */
 	le32 meta_size; /* 32 */
 	le32 data_size; /* 36 */
-	le32 epoch;     /* 40: number of the opening that appended it, from 1 */
+	le32 epoch;     /* 40: of the opening that appended it, from 1: higher than any before */
 	le32 reserved;  /* 44: 0 */
 };
 static_assert(sizeof(struct tape_record_header) == 48, "bytes on disk");

@@ -58,8 +58,7 @@ struct tape {
 	uint64_t durable; /* <= end */
 	uint64_t proven;  /* what records may say was durable: never past the last durable record's
 			     end */
-	uint64_t barrier; /* a flush from before this goes no further: see begin_epoch() */
-	bool started;     /* this opening's epoch is on the tape */
+	bool started;     /* this opening has put a record */
 	int64_t last_time_us;
 
 	/*
@@ -113,6 +112,7 @@ int tape_recover(struct tape *tape, struct problem *why);
 /* --- tape.c ------------------------------------------------------------------------------- */
 
 /*
- * Put this opening's epoch on the tape, durably.  Lock not held.
+ * What lies behind the end has been given up: put a record of this opening's epoch there, durably,
+ * so that from now on it is stale and proves nothing.  Lock not held.
  */
-int tape_start(struct tape *tape);
+int tape_put_cut(struct tape *tape);

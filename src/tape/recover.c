@@ -538,9 +538,9 @@ static int go_on(struct recovery *rec, bool damaged)
 		return r;
 	r = tape_sync(tape, UINT64_MAX);
 	tape->stats = (struct tape_stats){0};
-	/* What is given up must not be proof of anything from now on. */
+
 	if (r == 0 && damaged)
-		r = tape_start(tape);
+		r = tape_put_cut(tape);
 	return r < 0 ? problem_errno(rec->why, r, "cannot make what was found durable") : 0;
 }
 

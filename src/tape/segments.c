@@ -221,7 +221,7 @@ int segments_prepare(struct tape *tape)
 {
 	int spare = find_spare(tape, SPARE_READY);
 	uint64_t lsn = tape->next_lsn;
-	struct disk_file *file;
+	struct disk_file *file = NULL;
 	int r;
 
 	if (tape->preparing) {
@@ -229,14 +229,15 @@ int segments_prepare(struct tape *tape)
 		return 0;
 	}
 	tape->preparing = true;
-	if (spare >= 0) /* whatever happens now, it is not to be relied on */
-		tape->spares[spare] = SPARE_NONE;
+	if (spare >= 0)
+		tape->spares[spare] = SPARE_BUSY;
 	pthread_mutex_unlock(&tape->lock);
 	r = make_next(tape, spare, lsn, &file);
 	pthread_mutex_lock(&tape->lock);
 	tape->preparing = false;
-	if (spare >= 0 && r == -ENOSPC)
-		tape->spares[spare] = SPARE_READY;
+	/* Taken, or not to be relied on; but where there was no room, nothing was done with it. */
+	if (spare >= 0)
+		tape->spares[spare] = r == -ENOSPC ? SPARE_READY : SPARE_NONE;
 	if (r == 0)
 		tape->next = file;
 	pthread_cond_broadcast(&tape->changed);
@@ -316,6 +317,7 @@ static int remove_files(struct tape *tape, uint64_t lsn, int spare)
 
 int tape_drop(struct tape *tape, uint64_t lsn)
 {
+	bool short_of_room = room_for(tape, tape->options.segment_bytes) < 0;
 	struct segment *segment;
 	int r, spare;
 
@@ -331,7 +333,7 @@ int tape_drop(struct tape *tape, uint64_t lsn)
 		return r;
 	}
 	list_remove(tape, segment);
-	spare = room_for(tape, tape->options.segment_bytes) < 0 ? -1 : find_spare(tape, SPARE_NONE);
+	spare = short_of_room ? -1 : find_spare(tape, SPARE_NONE);
 	if (spare >= 0)
 		tape->spares[spare] = SPARE_BUSY;
 	pthread_mutex_unlock(&tape->lock);

@@ -84,6 +84,7 @@ static void put_record(struct tape *tape, const struct piece *piece, struct reco
 	ring_put(tape, at, zeros, end - at);
 
 	tape->end = end;
+	tape->started = true;
 	if (end > tape->options.ring_bytes)
 		tape->ring_from = MAX(tape->ring_from, end - tape->options.ring_bytes);
 	segment_count_record(tape->active, ret, end);
@@ -98,17 +99,6 @@ static void put_own(struct tape *tape, uint16_t type, const void *meta, uint32_t
 	struct record record;
 
 	put_record(tape, &piece, &record);
-}
-
-/*
- * The first record of an opening carries a higher epoch than anything before, and is made durable
- * alone before anything that follows: whatever an earlier opening left behind the end, torn or
- * whole, has a lower epoch than every record from here on and cannot pass for a successor.
- */
-static void begin_epoch(struct tape *tape)
-{
-	tape->started = true;
-	tape->barrier = tape->end;
 }
 
 /* `next` becomes the active segment. */
@@ -132,8 +122,6 @@ static void begin_segment(struct tape *tape)
 	tape->end = tape->next_lsn;
 	tape->next_lsn += tape->options.segment_bytes;
 	put_own(tape, TAPE_TYPE_SEGMENT, &meta, sizeof meta);
-	if (!tape->started)
-		begin_epoch(tape);
 	tape->prepare_wanted = true;
 	pthread_cond_signal(&tape->work);
 }
@@ -212,7 +200,7 @@ static void break_tape(struct tape *tape, int r)
 /* Make what there is durable, or wait for the one who is at it.  Look again afterwards. */
 static int flush(struct tape *tape)
 {
-	uint64_t to = tape->durable < tape->barrier ? tape->barrier : tape->end;
+	uint64_t to = tape->end;
 	int r;
 
 	if (tape->flushing) {
@@ -267,11 +255,9 @@ static uint64_t kept_back(struct tape *tape, bool has_data)
  * -errno. */
 static int reserve_step(struct tape *tape, uint64_t size, bool has_data)
 {
-	uint64_t opener = tape->started ? 0 : sizeof(struct tape_record_header);
-
 	if (tape->broken)
 		return tape->broken;
-	if (!fits_active(tape, opener + size + kept_back(tape, has_data))) {
+	if (!fits_active(tape, size + kept_back(tape, has_data))) {
 		if (!tape->next)
 			return segments_prepare(tape);
 		if (tape->durable < tape->end &&
@@ -280,13 +266,7 @@ static int reserve_step(struct tape *tape, uint64_t size, bool has_data)
 		begin_segment(tape);
 		return 0;
 	}
-	if (!ring_holds(tape, tape->end + opener + size))
-		return flush(tape);
-	if (!tape->started) {
-		put_own(tape, TAPE_TYPE_OPEN, NULL, 0);
-		begin_epoch(tape);
-	}
-	return 1;
+	return ring_holds(tape, tape->end + size) ? 1 : flush(tape);
 }
 
 static int reserve(struct tape *tape, uint64_t size, bool has_data)
@@ -361,14 +341,16 @@ int tape_sync(struct tape *tape, uint64_t upto)
 	return r;
 }
 
-int tape_start(struct tape *tape)
+int tape_put_cut(struct tape *tape)
 {
 	int r;
 
 	pthread_mutex_lock(&tape->lock);
-	r = tape->started ? 0 : reserve(tape, 0, false);
-	if (r == 0)
-		r = flush_upto(tape, tape->barrier);
+	r = reserve(tape, sizeof(struct tape_record_header), false);
+	if (r == 0) {
+		put_own(tape, TAPE_TYPE_CUT, NULL, 0);
+		r = flush_upto(tape, tape->end);
+	}
 	pthread_mutex_unlock(&tape->lock);
 	return r;
 }
@@ -477,10 +459,9 @@ static struct tape *tape_new(struct disk *disk, const struct tape_options *optio
 	tape->disk = disk;
 	tape->options = *options;
 	tape->seed = record_seed(options->uuid);
-	/* Beside it must fit: a segment's first record, an opener, a close; in the ring, a begun
-	 * block. */
+	/* Beside it must fit: a segment's first record and a close; in the ring, a begun block. */
 	tape->record_size_max = MIN(options->segment_bytes, options->ring_bytes - DISK_BLOCK) -
-				RECORD_SEGMENT_SIZE - 2 * sizeof(struct tape_record_header);
+				RECORD_SEGMENT_SIZE - RECORD_CLOSE_SIZE;
 	pthread_mutex_init(&tape->lock, NULL);
 	pthread_cond_init(&tape->changed, NULL);
 	pthread_condattr_init(&attr);

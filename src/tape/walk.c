@@ -103,7 +103,7 @@ int walk_search(struct walk *walk, struct walk_record *ret)
 		uint64_t at = walk->at;
 
 		r = walk_next(walk, ret);
-		if (r < 0 || (r > 0 && ret->data_ok))
+		if (r != 0)
 			return r;
 		walk->at = at + TAPE_ALIGN;
 		walk->epoch = epoch;

@@ -34,9 +34,9 @@ static inline void walk_cleanup(struct walk *walk)
 int walk_next(struct walk *walk, struct walk_record *ret);
 
 /*
- * Look at every place from `at` on for a whole record of epoch `walk->epoch` or later, whatever is
- * in between; the same returns.  What a caller does with one: it is not a successor, but it may
- * prove what must have been before it.
+ * Look at every place from `at` on for a record (its head whole, its data perhaps not) of epoch
+ * `walk->epoch` or later, whatever is in between; the same returns.  It is not a successor, but
+ * what it says can be relied on.
  */
 int walk_search(struct walk *walk, struct walk_record *ret);
 
