@@ -22,6 +22,7 @@ static int spawn(struct talk *talk)
 	progress_done(&progress, r >= 0 || r == -EALREADY);
 	if (r < 0 && r != -EALREADY)
 		return fail_why(talk->typed, r, &why);
+	talk_unlock(talk);
 	return talk_connect(talk);
 }
 

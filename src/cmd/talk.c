@@ -6,9 +6,14 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/time.h>
+
+#define LOCK_TIMEOUT_US 15000000
 
 /* --- Interrupts ------------------------------------------------------------------------------- */
 
@@ -98,19 +103,55 @@ static int start_temporary(struct talk *talk)
 	return talk_connect(talk);
 }
 
+/* Ending.  Whoever may not open DIR/run may not do anything else either, and will be told by that.
+ */
+static int lock(struct talk *talk)
+{
+	int64_t deadline = clock_monotonic_us() + LOCK_TIMEOUT_US;
+	char path[PATH_MAX];
+	int r;
+
+	cluster_path(talk->cluster, "run", path);
+	talk->lock_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (talk->lock_fd < 0)
+		return END_OK;
+	talk->locked = true;
+	while ((r = flock(talk->lock_fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK &&
+	       !interrupted && clock_monotonic_us() < deadline)
+		poll(NULL, 0, 20);
+	if (r >= 0)
+		return END_OK;
+	return fail(
+		talk->typed, END_BUSY,
+		"another command is at work on the stopped cluster; try again when it has ended");
+}
+
+void talk_unlock(struct talk *talk)
+{
+	if (talk->locked)
+		close(talk->lock_fd);
+	talk->locked = false;
+}
+
 int talk_open_cluster(struct talk *ret, const struct typed *typed, struct cluster *cluster,
 		      enum talk_flags flags)
 {
 	struct problem why = {""};
 	char path[PATH_MAX];
-	int r;
+	int ending, r;
 
 	*ret = (struct talk){.typed = typed, .cluster = cluster};
+	ending = lock(ret);
+	if (ending != END_OK)
+		return ending;
 	keeper_socket(cluster, path);
 	r = control_connect(path, &ret->control, &why);
-	if (r != -ENOENT && r != -ECONNREFUSED)
-		return r < 0 ? fail_why(typed, r, &why) : END_OK;
-	return flags & TALK_ONLY_IF_RUNS ? END_OK : start_temporary(ret);
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return flags & TALK_ONLY_IF_RUNS ? END_OK : start_temporary(ret);
+	if (r < 0)
+		return fail_why(typed, r, &why);
+	talk_unlock(ret);
+	return END_OK;
 }
 
 int talk_open(struct talk *ret, const struct typed *typed, enum talk_flags flags)
@@ -150,6 +191,7 @@ void talk_close(struct talk *talk)
 {
 	if (talk->temporary)
 		send_away(talk);
+	talk_unlock(talk);
 	control_close(talk->control);
 	cluster_free(talk->cluster);
 	*talk = (struct talk){0};

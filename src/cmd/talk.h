@@ -2,6 +2,9 @@
  * Talk: a conversation with a cluster's keeper, for the length of one command.
  *
  * Where no keeper runs, one without a server is started for the command and sent away at its end.
+ * DIR/run is locked (flock) meanwhile, so that commands which come at the same time wait for each
+ * other instead of losing a keeper that another one sends away.
+ *
  * Errors are printed here; callers get an enum ending.
  *
  * Ctrl-C (and SIGTERM, SIGHUP) closes the connection, which cancels what can be cancelled; the
@@ -19,7 +22,9 @@ struct talk {
 	struct cluster *cluster;
 	struct control *control; /* NULL: no keeper runs */
 	bool temporary;          /* the keeper is ours, without a server */
-	const char *cancelled;   /* what to say after an interrupt; NULL: the cluster's state */
+	bool locked;             /* nobody else starts or sends away a keeper */
+	int lock_fd;
+	const char *cancelled; /* what to say after an interrupt; NULL: the cluster's state */
 };
 
 enum talk_flags {
@@ -35,6 +40,9 @@ void talk_close(struct talk *talk);
  * Ending. */
 int talk_open_cluster(struct talk *ret, const struct typed *typed, struct cluster *cluster,
 		      enum talk_flags flags);
+
+/* A keeper that stays has come up: others may use it. */
+void talk_unlock(struct talk *talk);
 
 /* Connect again, after the keeper was started.  Ending. */
 int talk_connect(struct talk *talk);

@@ -1,4 +1,5 @@
 """What the commands print, from answers that are known."""
+import fcntl
 import json
 import os
 import pty
@@ -503,6 +504,19 @@ def a_backtrack_that_cannot_be_cancelled_any_more_says_so():
         check("too late to cancel" in err and err.count("\n") == 1, err)
 
 
+def commands_on_a_stopped_cluster_wait_for_each_other():
+    run = os.open(os.path.join(HOME, "shop", "run"), os.O_RDONLY)
+    fcntl.flock(run, fcntl.LOCK_EX)
+    process = subprocess.Popen([UNSPILL, "stop", "shop"], env=environment(), stdout=subprocess.PIPE, encoding="utf-8")
+    try:
+        process.wait(0.5)
+        raise AssertionError("it did not wait")
+    except subprocess.TimeoutExpired:
+        pass
+    os.close(run)
+    check("stopped already" in process.communicate(timeout=20)[0], "it did not go on")
+
+
 def output_that_cannot_be_written_is_a_failure():
     with the_shop(), open("/dev/full", "w", encoding="utf-8") as full:
         for words in (["status", "shop", "--json"], ["status", "shop"], ["help"]):
@@ -551,5 +565,6 @@ main(
     ctrl_c_cancels_and_tells_the_state,
     a_second_ctrl_c_ends_at_once,
     a_backtrack_that_cannot_be_cancelled_any_more_says_so,
+    commands_on_a_stopped_cluster_wait_for_each_other,
     output_that_cannot_be_written_is_a_failure,
 )
