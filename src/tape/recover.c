@@ -15,6 +15,9 @@
 
 #include <errno.h>
 
+/* No tape gets this long; so sums with sizes do not overflow. */
+#define LSN_LIMIT (UINT64_C(1) << 62)
+
 struct recovery {
 	struct tape *tape;
 	struct listing listing;
@@ -544,6 +547,16 @@ static int go_on(struct recovery *rec, bool damaged)
 	return r < 0 ? problem_errno(rec->why, r, "cannot make what was found durable") : 0;
 }
 
+static int check_name(struct recovery *rec, uint64_t lsn)
+{
+	char name[TAPE_NAME_MAX];
+
+	if (lsn % rec->tape->options.segment_bytes == 0 && lsn < LSN_LIMIT)
+		return 0;
+	return problem(rec->why, -EBADMSG, "%s: no segment of this tape can begin there",
+		       segment_name(name, lsn));
+}
+
 static int recover(struct recovery *rec)
 {
 	struct tape *tape = rec->tape;
@@ -555,6 +568,9 @@ static int recover(struct recovery *rec)
 		return problem_errno(rec->why, r, "cannot list the tape's folder");
 	for (size_t i = 0; i < rec->listing.segment_count; i++) {
 		rec->rest = i;
+		r = check_name(rec, rec->listing.segments[i]);
+		if (r < 0)
+			break;
 		r = visit(rec, i, &tail);
 		if (r <= 0)
 			break;
@@ -565,6 +581,8 @@ static int recover(struct recovery *rec)
 	r = find_end(rec, &tail);
 	if (r == 0)
 		r = look_at_rest(rec);
+	if (r == 0 && MAX(rec->epoch, rec->epoch_max) == UINT32_MAX)
+		r = problem(rec->why, -EBADMSG, "the tape has been opened too often");
 	if (r < 0)
 		return r;
 	damage = lost_records(rec);

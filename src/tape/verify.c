@@ -426,13 +426,19 @@ static int verify_segment(struct verify *v, size_t i)
 	int r;
 
 	v->lsn = v->listing.segments[i];
+	segment_name(v->name, v->lsn);
+	if (v->lsn % v->segment_bytes != 0) {
+		note(v, "%s: no segment of this tape can begin there", v->name);
+		say_lines(v);
+		return 0;
+	}
 	if (v->durable_to && v->lsn >= v->durable_to)
 		return 0;
 	if (i > 0 && v->listing.segments[i - 1] + v->segment_bytes != v->lsn)
 		v->end = 0;
 	v->seen_count = 0;
 	v->whole = true;
-	r = disk_open(v->disk, segment_name(v->name, v->lsn), DISK_READ_ONLY, &file);
+	r = disk_open(v->disk, v->name, DISK_READ_ONLY, &file);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	r = check_start(v, i, file);
