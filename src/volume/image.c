@@ -279,7 +279,9 @@ int image_decode(const uint8_t uuid[16], const void *data, size_t size, uint64_t
 	ret->state->time_us = from_le64(header->time_us);
 	cursor_init(&in, header + 1, size - sizeof *header);
 	r = decode_body(&in, drop_before, ret);
-	return r < 0 ? r : state_inode(ret->state, VOLUME_ROOT_INO) ? 0 : -EBADMSG;
+	if (r >= 0 && !state_inode(ret->state, VOLUME_ROOT_INO))
+		r = -EBADMSG;
+	return r < 0 ? r : state_check(ret->state, NULL);
 }
 
 int image_load(struct disk *disk, const char *name, const uint8_t uuid[16], uint64_t drop_before,

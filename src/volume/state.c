@@ -283,6 +283,48 @@ uint64_t state_memory(const struct state *state)
 	return bytes;
 }
 
+static int count_names(const struct state *state, struct map64 *names, struct problem *why)
+{
+	struct entry *entry;
+
+	state_for_each_inode (state, directory) {
+		for (uint64_t at = 0;
+		     S_ISDIR(directory->mode) && (entry = state_entry_after(directory, at));
+		     at = entry->cookie) {
+			struct inode *inode = state_inode(state, entry->ino);
+			uintptr_t count = (uintptr_t)map64_get(names, entry->ino) + 1;
+
+			if (!inode || (inode->mode & S_IFMT) != entry->type)
+				return problem(why, -EBADMSG,
+					       "the name '%s' leads to inode %llu, which is %s",
+					       entry->name, (unsigned long long)entry->ino,
+					       inode ? "of another type" : "not there");
+			map64_put(names, entry->ino, (void *)count);
+		}
+	}
+	return 0;
+}
+
+int state_check(const struct state *state, struct problem *why)
+{
+	struct map64 names = {0};
+	int r = count_names(state, &names, why);
+
+	state_for_each_inode (state, inode) {
+		uintptr_t count = (uintptr_t)map64_get(&names, inode->ino);
+		uintptr_t expected = S_ISDIR(inode->mode) ? inode->nlink > 0 : inode->nlink;
+
+		if (inode->ino == VOLUME_ROOT_INO)
+			expected = 0;
+		if (r == 0 && count != expected)
+			r = problem(why, -EBADMSG, "inode %llu has %llu names instead of %llu",
+				    (unsigned long long)inode->ino, (unsigned long long)count,
+				    (unsigned long long)expected);
+	}
+	map64_done(&names);
+	return r;
+}
+
 /* --- Applying --------------------------------------------------------------------------------- */
 
 static struct inode *directory_of(struct state *state, uint64_t ino)
@@ -392,7 +434,7 @@ static int apply_rename(struct state *state, const struct change *c, int64_t tim
 	struct inode *inode = source ? state_inode(state, source->ino) : NULL;
 	struct inode *other = target ? state_inode(state, target->ino) : NULL;
 
-	if (!inode || !to || (target && !other) || (c->flags & RENAME_EXCHANGE && !target))
+	if (!inode || !to || source == target || (c->flags & RENAME_EXCHANGE && !target))
 		return -EUCLEAN;
 	if (c->flags & RENAME_EXCHANGE) {
 		point_entry(state, from, source, other, time_us);

@@ -74,56 +74,16 @@ static int add_name(const char *name, void *arg)
 	return 0;
 }
 
-/* Names in the tree lead to inodes, inodes are named as often as they say. */
-static int check_tree(const struct state *state, struct problem *why)
-{
-	struct map64 seen = {0};
-	int r = 0;
-
-	state_for_each_inode (state, directory) {
-		struct entry *entry;
-
-		for (uint64_t at = 0;
-		     S_ISDIR(directory->mode) && (entry = state_entry_after(directory, at));
-		     at = entry->cookie) {
-			uintptr_t count = (uintptr_t)map64_get(&seen, entry->ino) + 1;
-
-			map64_put(&seen, entry->ino, (void *)count);
-			if (!state_inode(state, entry->ino))
-				r = problem(why, -EBADMSG,
-					    "the name '%s' leads to inode %llu, which is not there",
-					    entry->name, (unsigned long long)entry->ino);
-		}
-	}
-	state_for_each_inode (state, inode) {
-		uintptr_t names = (uintptr_t)map64_get(&seen, inode->ino);
-
-		if (!S_ISDIR(inode->mode) && names != inode->nlink)
-			r = problem(why, -EBADMSG, "inode %llu has %llu names and says %u",
-				    (unsigned long long)inode->ino, (unsigned long long)names,
-				    inode->nlink);
-	}
-	map64_done(&seen);
-	return r;
-}
-
 static void check_image(struct check *check, const char *name, bool may_vanish)
 {
 	CLEANUP(image) struct image image = {0};
-	struct problem tree, why;
 	int r;
 
 	r = image_load(check->disk, name, check->uuid, 0, &image);
 	if (r == -ENOENT && may_vanish)
 		return;
-	if (r < 0) {
+	if (r < 0)
 		report_error(check, r, name);
-		return;
-	}
-	if (check_tree(image.state, &tree) < 0) {
-		problem(&why, 0, "%s: %.900s", name, tree.text);
-		report(why.text, check);
-	}
 }
 
 static void check_checkpoints(struct check *check)
@@ -255,7 +215,7 @@ static void check_whole(struct check *check)
 		report(why.text[0] ? why.text : strerror(-r), check);
 		return;
 	}
-	if (check_tree(volume->head.state, &tree) < 0)
+	if (state_check(volume->head.state, &tree) < 0)
 		report(tree.text, check);
 }
 
