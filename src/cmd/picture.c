@@ -432,7 +432,7 @@ static void draw_lines(struct picture *picture)
 		run = 1;
 		draw_line(picture, line);
 		draw_entries(picture, &entry,
-			     MIN(line->time_us + step_us, picture->options->until_us + 1));
+			     MIN(line->time_us + step_us, picture->options->until_us));
 	}
 }
 
