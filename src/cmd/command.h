@@ -133,6 +133,9 @@ void help_command(const struct command *command, FILE *out);
 void help_synopsis(const struct command *command, FILE *out);
 /* All exit codes, or those of one command. */
 void help_endings(const struct command *command, FILE *out);
+/* One paragraph, wrapped to 80 columns; the cursor is at `column`, further lines begin at `indent`.
+ */
+void help_wrap(const char *text, int indent, int column, FILE *out);
 /* A text as in struct command, wrapped. */
 void help_text(const char *text, FILE *out);
 /* How times and durations are written, where things are, and what JSON output looks like. */

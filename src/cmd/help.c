@@ -100,6 +100,11 @@ static const char *put_paragraph(const char *text, int indent, int column, FILE 
 }
 
 /* Paragraphs, and lines that start with a blank as they are. */
+void help_wrap(const char *text, int indent, int column, FILE *out)
+{
+	put_paragraph(text, indent, column, out);
+}
+
 void help_text(const char *text, FILE *out)
 {
 	while (*text) {

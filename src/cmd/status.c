@@ -9,13 +9,15 @@
 #include <math.h>
 #include <string.h>
 
+#define LABEL_WIDTH 15
+
 static void line(const char *label, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void line(const char *label, const char *format, ...)
 {
 	va_list args;
 
-	printf("  %-12s ", label);
+	printf("  %-*s", LABEL_WIDTH - 2, label);
 	va_start(args, format);
 	vprintf(format, args);
 	va_end(args);
@@ -53,17 +55,21 @@ static void print_head(const json_t *status)
 static void print_place(const json_t *status)
 {
 	const char *socket = json_text(status, "endpoint.socket");
+	char restarted[48];
+	long long restarts;
 
 	if (json_at(status, "endpoint"))
 		line("endpoint", "%s:%lld%s%s", json_text(status, "endpoint.address"),
 		     (long long)json_number(status, "endpoint.port"), *socket ? ", " : "", socket);
 	if (*json_text(status, "directory"))
 		line("directory", "%s", json_text(status, "directory"));
+	restarts = json_number(status, "restarts");
+	snprintf(restarted, sizeof restarted, ", restarted %lld time%s", restarts,
+		 restarts == 1 ? "" : "s");
 	if (json_number(status, "keeper_pid") && json_number(status, "pid"))
-		line("processes", "keeper %lld, server %lld, restarted %lld times",
+		line("processes", "keeper %lld, server %lld%s",
 		     (long long)json_number(status, "keeper_pid"),
-		     (long long)json_number(status, "pid"),
-		     (long long)json_number(status, "restarts"));
+		     (long long)json_number(status, "pid"), restarts ? restarted : "");
 	else if (json_number(status, "keeper_pid"))
 		line("processes", "keeper %lld", (long long)json_number(status, "keeper_pid"));
 }
@@ -142,7 +148,9 @@ static void print_work(const json_t *status, bool utc)
 	if (!json_is_object(json_at(status, "last_error")))
 		return;
 	time_format_seconds(json_number(status, "last_error.time_us"), utc, when);
-	line("last error", "%s: %s", when, json_text(status, "last_error.text"));
+	line("last error", "%s", when);
+	printf("%*s", LABEL_WIDTH, "");
+	help_wrap(json_text(status, "last_error.text"), LABEL_WIDTH, LABEL_WIDTH, stdout);
 }
 
 static void print_one(const json_t *status, bool utc)

@@ -74,7 +74,7 @@ def status_shows_work_and_trouble():
     with the_shop(status={**STATUS, **trouble}):
         done = unspill("status", "shop")
     shows(done, "backtracking", "1,500 records applied, 250 left", "oldest history gives way", "2 hold the horizon",
-          "2026-11-22 11:00:00 +01:00: cannot fold: ?[31mbad?news")
+          "last error   2026-11-22 11:00:00 +01:00\n               cannot fold: ?[31mbad?news")
 
 
 def status_in_json_has_the_keepers_keys_and_times_as_text():
