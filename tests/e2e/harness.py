@@ -256,7 +256,11 @@ def fingerprint(server, databases=("ledger",)):
     )
     if not tables:
         return ""
-    return "\n".join("\t".join(row) for row in server.sql("CHECKSUM TABLE " + ", ".join(row[0] for row in tables)))
+    rows = server.sql("CHECKSUM TABLE " + ", ".join(row[0] for row in tables))
+    unreadable = [name for name, checksum in rows if checksum == "NULL"]
+    if unreadable:
+        raise Failed(f"the server cannot read {unreadable}")
+    return "\n".join("\t".join(row) for row in rows)
 
 
 def check_tables(server, databases=("ledger", "mysql")):
