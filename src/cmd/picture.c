@@ -19,6 +19,7 @@
 #include <time.h>
 
 #define SECOND_US 1000000LL
+#define ALIKE_MAX 4 /* as many marks, or backtracks, in a row are all shown */
 #define EMPTY_RUN 3 /* as many empty steps become one line */
 #define NUMBERS_WIDTH 25
 #define FINE_MAX 4000 /* fine steps in an answer */
@@ -383,26 +384,78 @@ static void draw_empty_run(const struct picture *picture, int64_t time_us, int64
 		style(picture->out, PLAIN));
 }
 
+/* As much of a text as fits into `room` bytes, without a part of a character at its end. */
+static int fitting(const char *text, int room)
+{
+	int size = (int)strnlen(text, (size_t)MAX(room, 0));
+
+	while (size > 0 && ((unsigned char)text[size] & 0xC0) == 0x80)
+		size--;
+	return size;
+}
+
 static void draw_entry(const struct picture *picture, const struct entry *entry)
 {
+	const struct picture_options *options = picture->options;
+	int room = options->columns - label_width(picture);
 	char clock[TIME_TEXT_MAX];
 
 	format_clock(picture, entry->time_us, clock);
+	room -= (int)strlen("  s ") + (int)strlen(clock) + (int)strlen("  ");
 	fprintf(picture->out, "%*s  %s%s %s  %.*s%s\n", label_width(picture), "",
-		style(picture->out, entry->style),
-		picture->options->utf8 ? entry->sign : entry->plain_sign, clock,
-		MAX(picture->options->columns - label_width(picture) - 4 - (int)strlen(clock) - 2,
-		    20),
-		entry->text, style(picture->out, PLAIN));
+		style(picture->out, entry->style), options->utf8 ? entry->sign : entry->plain_sign,
+		clock, fitting(entry->text, MAX(room, 20)), entry->text,
+		style(picture->out, PLAIN));
+}
+
+/* Entries of one sign in a row, of those before `until_us`. */
+static size_t count_alike(const struct picture *picture, size_t at, int64_t until_us)
+{
+	const struct entry *first = &picture->entries.all[at], *entry = first;
+
+	while (entry < picture->entries.all + picture->entries.count && entry->time_us < until_us &&
+	       entry->sign == first->sign)
+		entry++;
+	return (size_t)(entry - first);
+}
+
+/* Of many alike the first and the last are shown. */
+static void draw_alike(const struct picture *picture, size_t at, size_t count)
+{
+	const struct entry *first = &picture->entries.all[at];
+
+	if (count <= ALIKE_MAX) {
+		for (size_t i = 0; i < count; i++)
+			draw_entry(picture, first + i);
+		return;
+	}
+	draw_entry(picture, first);
+	fprintf(picture->out, "%*s  %s%s and %zu more, to%s\n", label_width(picture), "",
+		style(picture->out, first->style), picture->options->utf8 ? "···" : "...",
+		count - 2, style(picture->out, PLAIN));
+	draw_entry(picture, first + count - 1);
 }
 
 static void draw_entries(const struct picture *picture, size_t *at, int64_t until_us)
 {
+	size_t count;
+
 	for (; *at < picture->entries.count && picture->entries.all[*at].time_us < until_us;
-	     (*at)++) {
-		if (picture->entries.all[*at].time_us >= picture->options->since_us)
-			draw_entry(picture, &picture->entries.all[*at]);
+	     *at += count) {
+		count = count_alike(picture, *at, until_us);
+		draw_alike(picture, *at, count);
 	}
+}
+
+/* What lies before the picture. */
+static size_t count_before(const struct picture *picture)
+{
+	size_t at = 0;
+
+	while (at < picture->entries.count &&
+	       picture->entries.all[at].time_us < picture->options->since_us)
+		at++;
+	return at;
 }
 
 /* Entries to draw before `until_us`. */
@@ -414,9 +467,8 @@ static bool has_entries(const struct picture *picture, size_t at, int64_t until_
 static void draw_lines(struct picture *picture)
 {
 	int64_t step_us = picture->options->step_us;
-	size_t entry = 0, run;
+	size_t entry = count_before(picture), run;
 
-	draw_entries(picture, &entry, picture->options->since_us);
 	for (size_t i = 0; i < picture->line_count; i += run) {
 		const struct line *line = &picture->lines[i];
 

@@ -88,7 +88,7 @@ static void print_past(const json_t *status, bool utc)
 	moment_format(json_at(status, "horizon"), utc, moment);
 	line("earliest", "%s", moment);
 	moment_format(json_at(status, "now"), utc, moment);
-	line("latest", "%s", moment);
+	line("last change", "%s", moment);
 	count_format((uint64_t)json_number(status, "records.stored"), stored);
 	line("records", "%s stored, %.1f per second", stored,
 	     json_real_at(status, "records.per_second"));
@@ -223,7 +223,7 @@ const struct command command_status = {
 	.text = "  window       how far back one can go: what is wanted, and what is there;\n"
 		"               a young cluster has less, and one whose disk ran short\n"
 		"  earliest     the horizon, the oldest moment that can be reached\n"
-		"  latest       the last change\n"
+		"  last change  the newest moment\n"
 		"  records      change records on the tape, and how many come per second\n"
 		"  tape, base, checkpoints\n"
 		"               the space that they take, and how it grows\n"

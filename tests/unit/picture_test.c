@@ -149,6 +149,38 @@ static void a_small_picture_is_exactly_this(void)
 	free(text);
 }
 
+static void a_long_mark_is_cut_between_characters(void)
+{
+	char name[129] = "", *text;
+	const char *end;
+
+	for (int i = 0; i < 64; i++)
+		strcat(name, "\xC3\xBC");
+	text = drawn(2, json_pack("[[f, i]]", 1.0, 1), json_pack("[o]", mark(name, 3, 1.5)), -9);
+	end = strstr(text, "mark \xC3\xBC");
+	require(end, "%s", text);
+	end = strchr(end, '\n');
+	check((unsigned char)end[-1] == 0xBC && (unsigned char)end[-2] == 0xC3, "%s", text);
+	free(text);
+}
+
+static void of_many_marks_in_a_row_the_first_and_the_last_are_shown(void)
+{
+	json_t *marks = json_array();
+	char name[16], *text;
+
+	for (int i = 0; i < 9; i++) {
+		snprintf(name, sizeof name, "m%d", i);
+		json_array_append_new(marks, mark(name, i + 2, (i < 4 ? 0 : 1) + i * 0.01));
+	}
+	text = drawn(2, json_pack("[[f, i], [f, i]]", 0.0, 1, 1.0, 1), marks, -9);
+	check(strstr(text, "mark m0\n") && strstr(text, "mark m1\n") && strstr(text, "mark m3\n"),
+	      "four are all shown: %s", text);
+	check(strstr(text, "mark m4\n          ... and 3 more, to\n"), "%s", text);
+	check(strstr(text, "to\n          * 10:00:01.080  mark m8\n"), "%s", text);
+	free(text);
+}
+
 static void two_empty_lines_stay_and_three_become_one(void)
 {
 	char *text = drawn(6, json_pack("[[f, i], [f, i]]", 2.0, 1, 5.75, 1), json_array(), -9);
@@ -192,6 +224,8 @@ int main(void)
 	RUN(steps_outside_the_picture_are_left_out);
 	RUN(marks_stand_after_the_line_that_they_are_in_and_outside_not_at_all);
 	RUN(a_small_picture_is_exactly_this);
+	RUN(a_long_mark_is_cut_between_characters);
+	RUN(of_many_marks_in_a_row_the_first_and_the_last_are_shown);
 	RUN(two_empty_lines_stay_and_three_become_one);
 	RUN(what_lies_before_the_horizon_is_no_longer_kept);
 	RUN(a_picture_of_nothing_says_so);
