@@ -149,7 +149,9 @@ int volume_format(struct disk *disk, const struct volume_format_options *options
 		return r < 0 ? problem_errno(why, r, "cannot list the disk")
 			     : problem(why, -ENOTEMPTY, "there is a volume here already");
 	memcpy(super.magic, SUPERBLOCK_MAGIC, sizeof super.magic);
-	if (getrandom(super.uuid, sizeof super.uuid, 0) != sizeof super.uuid)
+	if (options->uuid)
+		memcpy(super.uuid, options->uuid, sizeof super.uuid);
+	else if (getrandom(super.uuid, sizeof super.uuid, 0) != sizeof super.uuid)
 		return problem_errno(why, -errno, "no random numbers");
 	r = write_first_base(disk, &super);
 	/* Last, so that what has a superblock is whole. */

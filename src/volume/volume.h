@@ -43,6 +43,7 @@ struct volume_format_options {
 	mode_t root_mode;
 	int64_t (*clock)(void *arg); /* as in tape.h */
 	void *clock_arg;
+	const uint8_t *uuid; /* 16 bytes; NULL, as everybody but the golden images should: random */
 };
 
 /* Make an empty volume on an empty disk.  -ENOTEMPTY when there is a volume already. */
