@@ -3,6 +3,7 @@
 
 #include "tap.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -84,6 +85,7 @@ static char *drawn(double span, json_t *steps, json_t *marks, double horizon)
 	picture_draw(&options, moments, out);
 	json_decref(moments);
 	fclose(out);
+	assert(text);
 	return text;
 }
 
