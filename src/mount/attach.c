@@ -180,7 +180,8 @@ static int is_mounted(const char *path)
 	/* Ask the server itself: what the kernel has cached of a dead one's root still looks well.
 	 */
 	if (statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_STATX_FORCE_SYNC, STATX_TYPE, &st) < 0)
-		return -errno;
+		/* It died while we asked. */
+		return errno == ECONNABORTED ? -ENOTCONN : -errno;
 	if (!S_ISDIR(st.stx_mode))
 		return -ENOTDIR;
 	return st.stx_attributes & STATX_ATTR_MOUNT_ROOT ? 1 : 0;
@@ -238,5 +239,7 @@ int mount_clear_stale(const char *path, struct problem *why)
 	}
 	if (r > 0)
 		return problem(why, -EBUSY, "something is mounted on '%s'", path);
+	if (r < 0 && r != -ENOENT && r != -ENOTDIR)
+		return problem_errno(why, r, "cannot see what is mounted on '%s'", path);
 	return 0;
 }

@@ -13,15 +13,15 @@
 #include <fcntl.h>
 
 /*
- * The cache outlives the open: only a rewind makes it stale, and says so.  Without a way to write
- * there is nothing that FLUSH, at close(2), could find.  FOPEN_DIRECT_IO is not used, although it
- * would let direct writers of one file run side by side: it drops cached pages before a write only,
- * so that a reader in between leaves the old page behind.
+ * The cache outlives the open: only a rewind makes it stale, and says so.  FLUSH, at close(2), has
+ * nothing to bring: writes are here already, and mapped pages come when they are unmapped; and
+ * without it a server that is killed with files of its own mount open can close them.
+ *
+ * FOPEN_DIRECT_IO is not used, although it would let direct writers of one file run side by side:
+ * it drops cached pages before a write only, so that a reader in between leaves the old page
+ * behind.
  */
-uint32_t open_flags(uint32_t flags)
-{
-	return FOPEN_KEEP_CACHE | ((flags & O_ACCMODE) == O_RDONLY ? FOPEN_NOFLUSH : 0);
-}
+const uint32_t open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;
 
 static int truncate_file(struct request *req, bool drop_suid)
 {
@@ -46,7 +46,7 @@ int op_open(struct request *req)
 		r = view_getattr(req->mount->view, req->in.nodeid, &attr);
 	if (r < 0)
 		return r;
-	out->open_flags = open_flags(in->flags);
+	out->open_flags = open_flags;
 	return sizeof *out;
 }
 

@@ -8,8 +8,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
-#define THREADS_DEFAULT 4
+#define THREADS_DEFAULT 8
 
 /* The kernel says hello at once; if it does not, something is badly wrong. */
 #define HELLO_TIMEOUT_SECONDS 20
@@ -81,22 +82,28 @@ static void mount_free(struct mount *mount)
 }
 DEFINE_CLEANUP(struct mount *, mount_half, mount_free)
 
+/*
+ * The number of the filesystem on `path`, without asking the server: it might be us, see outside.h.
+ */
+static dev_t device_on(const char *path)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &st) < 0)
+		return 0;
+	return makedev(st.stx_dev_major, st.stx_dev_minor);
+}
+
 static int serve(struct mount *mount, unsigned threads)
 {
-	struct stat st;
 	int r = device_start(mount,
 			     MIN(threads ? threads : THREADS_DEFAULT, (unsigned)FLIGHT_SLOTS),
 			     &mount->device);
 
 	if (r < 0)
 		return r;
-	r = wait_for_hello(mount);
-	if (r < 0)
-		return r;
-	if (stat(mount->path, &st) < 0)
-		return -errno;
-	mount->device_number = st.st_dev;
-	return 0;
+	mount->outside = (struct outside){mount->path, device_on(mount->path)};
+	return wait_for_hello(mount);
 }
 
 int mount_open(struct volume *volume, const char *path, const struct mount_options *options,
@@ -123,26 +130,17 @@ int mount_open(struct volume *volume, const char *path, const struct mount_optio
 	return 0;
 }
 
-/* Pages dirtied through mappings would be lost with a connection that ends under them. */
-static void write_back(const struct mount *mount)
-{
-	CLEANUP(fd) int fd = open(mount->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd >= 0)
-		syncfs(fd);
-}
-
 void mount_close(struct mount *mount)
 {
-	struct stat st;
-
 	if (!mount)
 		return;
 	/* Somebody may have unmounted it already, and mounted something else there. */
-	if (stat(mount->path, &st) == 0 && st.st_dev == mount->device_number &&
-	    attach_close(mount->path, false) < 0) {
-		write_back(mount);
-		attach_close(mount->path, true);
+	if (device_on(mount->path) == mount->outside.device_number) {
+		/* Pages dirtied through mappings would be lost with a connection that ends under
+		 * them. */
+		outside_sync(&mount->outside);
+		if (attach_close(mount->path, false) < 0)
+			attach_close(mount->path, true);
 	}
 	mount_free(mount);
 }

@@ -15,7 +15,7 @@ struct mount;
 
 struct mount_options {
 	const char *source;  /* what the mount table shows, e.g. "unspill:shop" */
-	unsigned threads;    /* 0: 4 */
+	unsigned threads;    /* 0: 8; each sync under way takes one */
 	bool allow_other;    /* every user, with permissions checked by the kernel; root only */
 	struct view *view;   /* serve this view read-only instead of the head; NULL: the head */
 };

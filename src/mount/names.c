@@ -176,7 +176,7 @@ int op_create(struct request *req)
 	if (r < 0)
 		return r == -EEXIST && !(in->flags & O_EXCL) ? -ESTALE : r;
 	opened = memset(req->out + r, 0, sizeof *opened);
-	opened->open_flags = open_flags(in->flags);
+	opened->open_flags = open_flags;
 	return r + sizeof *opened;
 }
 

@@ -1,8 +1,8 @@
 #include "mount/rewind.h"
 
 #include "base/alloc.h"
-#include "mount/handles.h"
 #include "mount/notify.h"
+#include "mount/outside.h"
 #include "mount/state.h"
 
 #include <errno.h>
@@ -323,6 +323,8 @@ static void invalidate_inodes(struct mount *mount)
 	CLEANUP(free) struct node_count *nodes = NULL;
 	size_t count = nodes_list(&mount->nodes, &nodes);
 
+	/* Or the invalidation itself would write them back, and we would wait for ourselves. */
+	outside_sync(&mount->outside);
 	notify_inode(mount->fd, VOLUME_ROOT_INO);
 	for (size_t i = 0; i < count; i++) {
 		notify_inode(mount->fd, nodes[i].ino);
@@ -338,18 +340,15 @@ static void invalidate_inodes(struct mount *mount)
  */
 static void refresh_sizes(struct mount *mount)
 {
-	CLEANUP(fd) int fd = open(mount->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CLEANUP(free) struct node_count *nodes = NULL;
-	size_t count = nodes_list(&mount->nodes, &nodes);
+	size_t count = nodes_list(&mount->nodes, &nodes), files = 0;
+	CLEANUP(free) uint64_t *inos = xcalloc(count, sizeof *inos);
 	struct volume_attr attr;
-	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != mount->device_number)
-		return;
 	for (size_t i = 0; i < count; i++)
-		if (view_getattr(mount->view, nodes[i].ino, &attr) == 0 && S_ISREG(attr.mode) &&
-		    handle_refresh(fd, nodes[i].ino) == -EPERM)
-			return;
+		if (view_getattr(mount->view, nodes[i].ino, &attr) == 0 && S_ISREG(attr.mode))
+			inos[files++] = nodes[i].ino;
+	outside_refresh(&mount->outside, inos, files);
 }
 
 struct backtrack {

@@ -11,6 +11,7 @@
 #include "mount/flight.h"
 #include "mount/mount.h"
 #include "mount/nodes.h"
+#include "mount/outside.h"
 #include "mount/request.h"
 #include "mount/rewind.h"
 
@@ -25,9 +26,8 @@ struct mount {
 	bool read_only;    /* a view of the past */
 
 	char *path;
-	dev_t device_number; /* of the mounted filesystem: what is on `path` may have changed hands
-			      */
-	int fd;              /* of /dev/fuse */
+	struct outside outside;
+	int fd; /* of /dev/fuse */
 	struct device *device;
 
 	struct flight flight;
