@@ -213,6 +213,23 @@ static void a_write_must_carry_the_bytes_that_it_claims(void)
 	check(serve_crafted(FUSE_WRITE, 80 + 100, 80 + 100) == -EINVAL);
 }
 
+/*
+ * The kernel has checked no permission of what it believes not to be there.
+ */
+static void creating_what_is_there_sends_the_kernel_to_look(void)
+{
+	struct fuse_create_in *in = (void *)(crafted.bytes + sizeof(struct fuse_in_header));
+	size_t size = sizeof(struct fuse_in_header) + sizeof *in + 8;
+
+	write_file("present", "p");
+	memset(in, 0, sizeof *in);
+	memcpy(in + 1, "present", 8);
+	in->flags = O_CREAT | O_RDWR;
+	check(serve_crafted(FUSE_CREATE, size, size) == -ESTALE);
+	in->flags = O_CREAT | O_EXCL | O_RDWR;
+	check(serve_crafted(FUSE_CREATE, size, size) == -EEXIST);
+}
+
 static void garbage_is_answered_once_and_harms_nothing(void)
 {
 	unsigned seed = 42;
@@ -1074,6 +1091,98 @@ static void what_a_dead_process_left_mounted_is_cleared_away(void)
 	rmdir(dir);
 }
 
+static void give_up(const struct world *own)
+{
+	printf("# the server gave up: %s\n", own->why.text);
+	fflush(stdout);
+	_exit(1);
+}
+
+/* A server of its own on `dir`, rewinding to and fro from when it gets a byte until it is killed.
+ */
+static void serve_and_rewind(const char *dir, int wake, int ready)
+{
+	struct mount_options options = {0};
+	struct world own = {.disk = disk_memory_new(1)};
+	struct volume_format_options format = {.segment_bytes = 8 << 20,
+					       .window_us = INT64_C(3600) * 1000000};
+	struct volume_backtrack ret;
+	struct moment moments[2];
+	char byte, path[200];
+
+	if (volume_format(own.disk, &format, &own.why) < 0 || world_open_volume(&own) < 0 ||
+	    mount_open(own.volume, dir, &options, &own.mount, &own.why) < 0 ||
+	    write(ready, "x", 1) != 1 || read(wake, &byte, 1) != 1)
+		give_up(&own);
+	volume_now(own.volume, &moments[0]);
+	/* To be closed by the kernel when we are dead. */
+	snprintf(path, sizeof path, "%s/own", dir);
+	if (open(path, O_RDWR | O_CREAT, 0644) < 0)
+		_exit(1);
+	volume_now(own.volume, &moments[1]);
+	for (int i = 0;; i++)
+		if (mount_backtrack(own.mount, &moments[i % 2], NULL, &ret, &own.why) < 0)
+			give_up(&own);
+}
+
+/* Has the process ended?  Within ten seconds, or it never will. */
+static bool ends(pid_t pid)
+{
+	struct timespec pause = {0, 1000000};
+
+	for (int i = 0; i < 10000; i++) {
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+static void kill_a_rewinding_server(const char *dir, int after_us)
+{
+	struct timespec pause = {0, after_us * 1000};
+	int wake[2], ready[2], fds[20];
+	char byte, path[200];
+	pid_t pid;
+
+	require(pipe(wake) == 0 && pipe(ready) == 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		serve_and_rewind(dir, wake[0], ready[1]);
+	close(wake[0]);
+	close(ready[1]);
+	check(read(ready[0], &byte, 1) == 1);
+	for (int i = 0; i < 20; i++) {
+		snprintf(path, sizeof path, "%s/%d", dir, i);
+		fds[i] = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	}
+	check(write(wake[1], "x", 1) == 1);
+	nanosleep(&pause, NULL);
+	kill(pid, SIGKILL);
+	if (!check(ends(pid), "it hangs, killed after %d us", after_us))
+		umount2(dir, MNT_FORCE);
+	for (int i = 0; i < 20; i++)
+		close(fds[i]);
+	close(wake[1]);
+	close(ready[0]);
+	check(mount_clear_stale(dir, &world.why) == 0, "%s", world.why.text);
+}
+
+/*
+ * Method: kill it after more and more of a rewind.
+ */
+static void a_server_killed_while_it_rewinds_does_not_hang(void)
+{
+	char dir[128];
+
+	snprintf(dir, sizeof dir, "%s/stale", world_dir);
+	mkdir(dir, 0755);
+	for (int i = 0; i < 30 && !tap_bad; i++)
+		kill_a_rewinding_server(dir, 500 + i * 311);
+	rmdir(dir);
+}
+
 static int count_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -1169,6 +1278,7 @@ static int run_all(void)
 	RUN(a_view_shows_the_past_and_cannot_be_changed);
 	RUN(a_place_that_cannot_be_mounted_on_is_named);
 	RUN(what_a_dead_process_left_mounted_is_cleared_away);
+	RUN(a_server_killed_while_it_rewinds_does_not_hang);
 	RUN(closing_does_not_wait_for_those_who_still_use_it);
 	RUN(a_mount_that_somebody_took_off_closes_quietly);
 	RUN(it_can_be_mounted_by_the_helper_of_those_who_are_not_root);
@@ -1176,6 +1286,7 @@ static int run_all(void)
 	RUN(a_request_cut_short_is_refused);
 	RUN(a_name_must_end_and_have_1_to_255_bytes);
 	RUN(a_write_must_carry_the_bytes_that_it_claims);
+	RUN(creating_what_is_there_sends_the_kernel_to_look);
 	RUN(another_protocol_is_refused_or_asked_for_ours);
 	RUN(garbage_is_answered_once_and_harms_nothing);
 	world_close(&world);

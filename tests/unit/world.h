@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,20 +60,26 @@ static inline int world_open_volume(struct world *world)
 	return volume_open(world->disk, &options, &world->volume, &world->why);
 }
 
-/* A new volume in memory, mounted. */
-static inline bool world_open(struct world *world)
+/* A new volume on world->disk, mounted. */
+static inline bool world_open_on(struct world *world, uint64_t segment_bytes)
 {
-	struct volume_format_options format = {
-		.segment_bytes = 8 << 20, .window_us = INT64_C(3600) * 1000000, .root_mode = 0755};
-	int r;
+	struct volume_format_options format = {.segment_bytes = segment_bytes,
+					       .window_us = INT64_C(3600) * 1000000,
+					       .root_mode = 0755};
+	int r = volume_format(world->disk, &format, &world->why);
 
-	*world = (struct world){.disk = disk_memory_new(1)};
-	r = volume_format(world->disk, &format, &world->why);
 	if (r == 0)
 		r = world_open_volume(world);
 	if (r == 0)
 		r = world_mount(world);
 	return check(r == 0, "%s", world->why.text);
+}
+
+/* The same on a new disk in memory. */
+static inline bool world_open(struct world *world)
+{
+	*world = (struct world){.disk = disk_memory_new(1)};
+	return world_open_on(world, 8 << 20);
 }
 
 static inline void world_close(struct world *world)
@@ -100,11 +107,33 @@ static inline void world_path(char *path, size_t size, const char *name)
 		abort();
 }
 
+/* Everything mounted below world_dir; by force, so that nobody waits for a server that is gone. */
+static inline void world_unmount_all(void)
+{
+	static const char *const names[] = {"mnt", "stale", "past", "helped"};
+	char path[80];
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(path, sizeof path, "%s/%s", world_dir, names[i]);
+		umount2(path, MNT_FORCE);
+		while (umount2(path, MNT_DETACH) == 0)
+			;
+	}
+}
+
+static pid_t world_child;
+
+/* We are to end: so is the child, whatever it waits for. */
+static inline void world_end(int signal)
+{
+	world_unmount_all();
+	kill(world_child, SIGKILL);
+}
+
 /* Run `body` in a child, with world_dir and world_mnt made before and cleared away afterwards. */
 static inline int world_run(int (*body)(void))
 {
 	int status = 0;
-	pid_t pid;
 
 	snprintf(world_dir, sizeof world_dir, "/tmp/unspill-test-XXXXXX");
 	if (!mkdtemp(world_dir))
@@ -113,14 +142,17 @@ static inline int world_run(int (*body)(void))
 	mkdir(world_mnt, 0755);
 	chmod(world_dir, 0755);
 	fflush(stdout);
-	pid = fork();
-	if (pid == 0) {
+	world_child = fork();
+	if (world_child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		exit(body());
 	}
-	waitpid(pid, &status, 0);
-	while (umount2(world_mnt, MNT_DETACH) == 0)
+	signal(SIGTERM, world_end);
+	signal(SIGINT, world_end);
+	signal(SIGHUP, world_end);
+	while (waitpid(world_child, &status, 0) < 0 && errno == EINTR)
 		;
+	world_unmount_all();
 	world_remove(world_dir);
 	if (WIFSIGNALED(status))
 		printf("Bail out! killed by signal %d\n", WTERMSIG(status));
