@@ -89,6 +89,13 @@ static char *drawn(double span, json_t *steps, json_t *marks, double horizon)
 	return text;
 }
 
+/* For messages: a compiler that looks for NULL with the sanitizers sees one here that never comes.
+ */
+static const char *shown(const char *text)
+{
+	return text ? text : "";
+}
+
 static json_t *mark(const char *name, int lsn, double second)
 {
 	return json_pack("{s:s, s:{s:i, s:I}, s:b}", "name", name, "moment", "lsn", lsn, "time_us",
@@ -99,8 +106,8 @@ static void the_last_line_may_be_shorter_than_a_step(void)
 {
 	char *text = drawn(2.5, json_pack("[[f, i], [f, i]]", 0.0, 3, 2.25, 7), json_array(), -9);
 
-	check(strstr(text, "10:00:00  ") && strstr(text, "\n10:00:02  ####"), "%s", text);
-	check(strstr(text, " 7  ") && !strstr(text, "10:00:03"), "%s", text);
+	check(strstr(text, "10:00:00  ") && strstr(text, "\n10:00:02  ####"), "%s", shown(text));
+	check(strstr(text, " 7  ") && !strstr(text, "10:00:03"), "%s", shown(text));
 	free(text);
 }
 
@@ -109,7 +116,7 @@ static void steps_outside_the_picture_are_left_out(void)
 	char *text = drawn(2, json_pack("[[f, i], [f, i], [f, i]]", -0.25, 5, 1.0, 1, 2.0, 9),
 			   json_array(), -9);
 
-	check(strstr(text, "the longest bar is 1\n"), "%s", text);
+	check(strstr(text, "the longest bar is 1\n"), "%s", shown(text));
 	free(text);
 }
 
@@ -127,8 +134,8 @@ static void marks_stand_after_the_line_that_they_are_in_and_outside_not_at_all(v
 	first = strstr(text, "10:00:00.000  mark first");
 	line = strstr(text, "\n10:00:01  ");
 	last = strstr(text, "10:00:01.999  mark last");
-	check(first && line && last && first < line && line < last, "%s", text);
-	check(!strstr(text, "too-"), "%s", text);
+	check(first && line && last && first < line && line < last, "%s", shown(text));
+	check(!strstr(text, "too-"), "%s", shown(text));
 	free(text);
 }
 
@@ -147,7 +154,7 @@ static void a_small_picture_is_exactly_this(void)
 	char *text = drawn(5, json_pack("[[f, i], [f, i], [f, i]]", 1.0, 40, 2.0, 10, 4.75, 1),
 			   json_array(), 0.999999);
 
-	check(!strcmp(text, want), "%s", text);
+	check(!strcmp(text, want), "%s", shown(text));
 	free(text);
 }
 
@@ -160,9 +167,9 @@ static void a_long_mark_is_cut_between_characters(void)
 		strcat(name, "\xC3\xBC");
 	text = drawn(2, json_pack("[[f, i]]", 1.0, 1), json_pack("[o]", mark(name, 3, 1.5)), -9);
 	end = strstr(text, "mark \xC3\xBC");
-	require(end, "%s", text);
+	require(end, "%s", shown(text));
 	end = strchr(end, '\n');
-	check((unsigned char)end[-1] == 0xBC && (unsigned char)end[-2] == 0xC3, "%s", text);
+	check((unsigned char)end[-1] == 0xBC && (unsigned char)end[-2] == 0xC3, "%s", shown(text));
 	free(text);
 }
 
@@ -177,9 +184,9 @@ static void of_many_marks_in_a_row_the_first_and_the_last_are_shown(void)
 	}
 	text = drawn(2, json_pack("[[f, i], [f, i]]", 0.0, 1, 1.0, 1), marks, -9);
 	check(strstr(text, "mark m0\n") && strstr(text, "mark m1\n") && strstr(text, "mark m3\n"),
-	      "four are all shown: %s", text);
-	check(strstr(text, "mark m4\n          ... and 3 more, to\n"), "%s", text);
-	check(strstr(text, "to\n          * 10:00:01.080  mark m8\n"), "%s", text);
+	      "four are all shown: %s", shown(text));
+	check(strstr(text, "mark m4\n          ... and 3 more, to\n"), "%s", shown(text));
+	check(strstr(text, "to\n          * 10:00:01.080  mark m8\n"), "%s", shown(text));
 	free(text);
 }
 
@@ -187,10 +194,10 @@ static void two_empty_lines_stay_and_three_become_one(void)
 {
 	char *text = drawn(6, json_pack("[[f, i], [f, i]]", 2.0, 1, 5.75, 1), json_array(), -9);
 
-	check(strstr(text, "10:00:00  .\n10:00:01  .\n10:00:02  #"), "%s", text);
+	check(strstr(text, "10:00:00  .\n10:00:01  .\n10:00:02  #"), "%s", shown(text));
 	free(text);
 	text = drawn(6, json_pack("[[f, i], [f, i]]", 1.0, 1, 5.75, 1), json_array(), -9);
-	check(strstr(text, "... nothing for 3s\n10:00:05"), "%s", text);
+	check(strstr(text, "... nothing for 3s\n10:00:05"), "%s", shown(text));
 	free(text);
 }
 
@@ -198,13 +205,13 @@ static void what_lies_before_the_horizon_is_no_longer_kept(void)
 {
 	char *text = drawn(10, json_pack("[[f, i], [f, i]]", 4.0, 5, 8.0, 5), json_array(), 6.5);
 
-	check(strstr(text, "... no longer kept: 4s\n10:00:04  ____"), "%s", text);
+	check(strstr(text, "... no longer kept: 4s\n10:00:04  ____"), "%s", shown(text));
 	check(strstr(text, "= 10:00:06.500  horizon") && strstr(text, "\n10:00:08  ####"), "%s",
 	      text);
-	check(strstr(text, "\n_  before the horizon"), "%s", text);
+	check(strstr(text, "\n_  before the horizon"), "%s", shown(text));
 	free(text);
 	text = drawn(10, json_pack("[[f, i]]", 4.75, 5), json_array(), 5);
-	check(strstr(text, "no longer kept: 4s\n10:00:04  ____"), "%s", text);
+	check(strstr(text, "no longer kept: 4s\n10:00:04  ____"), "%s", shown(text));
 	free(text);
 }
 
