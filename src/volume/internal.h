@@ -110,8 +110,32 @@ int volume_count_records(struct volume *v, uint64_t from, uint64_t to, uint64_t 
 /* Write the superblock as it is in memory. */
 int volume_write_superblock(struct disk *disk, const struct superblock *super);
 int volume_read_superblock(struct disk *disk, struct superblock *ret, struct problem *why);
+
+/* checkpoint.c; all but the name with fold_lock */
 void checkpoint_name(uint64_t position, char name[DISK_NAME_MAX]);
+/* Find those on the disk. */
+int checkpoint_list(struct volume *v);
+bool checkpoint_is_due(struct volume *v);
 void checkpoint_forget(struct volume *v, size_t index);
+
+/* horizon.c */
+/*
+ * One step towards the horizon; `urgent`: give up history if that is what it takes to make room.
+ * Returns 1 when there is more to do.  Called with fold_lock.
+ */
+int horizon_step(struct volume *v, bool urgent);
+/* Bytes of tape that a step moves at most. */
+uint64_t horizon_step_bytes(struct volume *v, bool urgent);
+
+/* figures.c */
+void figures_count_up(struct volume *v, uint64_t *counter);
+/* After a change of the lists of checkpoints or views.  Called with fold_lock. */
+void figures_count_pins(struct volume *v);
+void figures_note_folding(struct volume *v, bool folding);
+/* It opens every file: after a fold, not whenever somebody asks.  Called with fold_lock. */
+void figures_measure_base(struct volume *v);
+/* At most once a second. */
+void figures_take_sample(struct volume *v);
 
 /* moments.c */
 /* The horizon now; called with `lock` held. */
@@ -135,13 +159,13 @@ int fold_recover(struct volume *v);
 int fold_load_base(struct volume *v, struct timeline *ret_timeline, struct problem *why);
 
 /* maintain.c */
-/* After a change of the lists of checkpoints or views: count again.  Called with fold_lock. */
-void volume_count_pins(struct volume *v);
 int volume_start_thread(struct volume *v);
 void volume_stop_thread(struct volume *v);
 /* The disk is full: try to get room by giving up history.  True when it is worth trying again. */
 bool volume_make_room(struct volume *v);
+/* What history must leave free of the disk, and what is free now. */
 uint64_t volume_reserve(struct volume *v);
+uint64_t volume_free_bytes(struct volume *v);
 
 /* Run `expr` on the head, again after making room if the disk was full. */
 #define CHANGE_HEAD(v, r, expr)                                 \

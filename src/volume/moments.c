@@ -384,7 +384,7 @@ int volume_view(struct volume *volume, const struct moment *at, struct view **re
 		state_purge(view->state);
 		view->next = volume->views;
 		volume->views = view;
-		volume_count_pins(volume);
+		figures_count_pins(volume);
 		*ret = view;
 	} else {
 		free(view);
@@ -406,7 +406,7 @@ void view_close(struct view *view)
 			*link = view->next;
 			break;
 		}
-	volume_count_pins(v);
+	figures_count_pins(v);
 	pthread_mutex_unlock(&v->fold_lock);
 	state_free(view->state);
 	free(view);

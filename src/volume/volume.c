@@ -36,11 +36,6 @@ void volume_note_error(struct volume *v, const char *format, ...)
 	pthread_mutex_unlock(&v->notes_lock);
 }
 
-void checkpoint_name(uint64_t position, char name[DISK_NAME_MAX])
-{
-	snprintf(name, DISK_NAME_MAX, "ckpt/%016llx", (unsigned long long)position);
-}
-
 /* --- The superblock --------------------------------------------------------------------------- */
 
 static uint32_t superblock_crc(const struct superblock *super)
@@ -286,19 +281,6 @@ static int copy_base_state(struct volume *v, struct state **ret)
 	return 0;
 }
 
-void checkpoint_forget(struct volume *v, size_t index)
-{
-	char name[DISK_NAME_MAX];
-
-	checkpoint_name(v->checkpoints[index].position, name);
-	if (!v->options.read_only)
-		disk_remove(v->disk, name);
-	v->checkpoint_count--;
-	memmove(v->checkpoints + index, v->checkpoints + index + 1,
-		(v->checkpoint_count - index) * sizeof *v->checkpoints);
-	volume_count_pins(v);
-}
-
 /* The newest image on the lineage; a damaged checkpoint is only a detour. */
 static int load_nearest(struct volume *v, const struct lineage *lineage, struct state **ret)
 {
@@ -393,32 +375,6 @@ int volume_build_state(struct volume *v, uint64_t position,
 
 /* --- Opening ---------------------------------------------------------------------------------- */
 
-static uint64_t file_bytes(struct disk *disk, const char *checkpoint)
-{
-	CLEANUP(disk_file) struct disk_file *file = NULL;
-	char name[DISK_NAME_MAX];
-	uint64_t bytes = 0;
-
-	snprintf(name, sizeof name, "ckpt/%s", checkpoint);
-	if (disk_open(disk, name, DISK_READ_ONLY, &file) >= 0)
-		disk_file_size(file, &bytes);
-	return bytes;
-}
-
-static int add_checkpoint_name(const char *name, void *arg)
-{
-	struct volume *v = arg;
-	char *end;
-	uint64_t position = strtoull(name, &end, 16);
-
-	if (strlen(name) != 16 || *end)
-		return 0;
-	xgrow(v->checkpoints, v->checkpoint_count, v->checkpoint_room);
-	v->checkpoints[v->checkpoint_count++] =
-		(struct checkpoint){position, file_bytes(v->disk, name)};
-	return 0;
-}
-
 /*
  * The newest checkpoint that loads gives the timeline up to its position.  One beyond the end of
  * the tape says that acknowledged records are gone.
@@ -428,10 +384,9 @@ static int load_timeline(struct volume *v, struct timeline *timeline, struct pro
 	uint64_t end = tape_end(v->tape);
 	int r;
 
-	r = disk_list(v->disk, "ckpt", add_checkpoint_name, v);
+	r = checkpoint_list(v);
 	if (r < 0)
 		return problem_errno(why, r, "cannot list the checkpoints");
-	volume_count_pins(v);
 	for (size_t i = v->checkpoint_count; i-- > 0;) {
 		CLEANUP(image) struct image image = {0};
 		char name[DISK_NAME_MAX];
