@@ -216,7 +216,6 @@ int mariadb_launch(const struct engine_place *place, const char *more, int keep_
 					  .argv = argv,
 					  .in = -1,
 					  .keep_fd = keep_fd,
-					  .directory = place->data_dir,
 					  .become = geteuid() == 0,
 					  .uid = place->uid,
 					  .gid = place->gid,

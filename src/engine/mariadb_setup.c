@@ -92,7 +92,11 @@ static void last_error_line(char *text)
 static int install(const struct engine_place *place, int sql_fd, struct problem *why)
 {
 	char program[PATH_MAX], extra[64], output[8192];
-	const char *const argv[] = {"mariadb-install-db",
+	const char *const argv[] = {"sh",
+				    "-c",
+				    "cd \"$0\" && exec \"$@\"",
+				    place->data_dir,
+				    program,
 				    "--no-defaults",
 				    "--basedir=/usr",
 				    "--datadir=.",
@@ -103,11 +107,10 @@ static int install(const struct engine_place *place, int sql_fd, struct problem 
 				    "--innodb-doublewrite=0",
 				    extra,
 				    NULL};
-	struct process_options options = {.program = program,
+	struct process_options options = {.program = "/bin/sh",
 					  .argv = argv,
 					  .in = -1,
 					  .keep_fd = sql_fd,
-					  .directory = place->data_dir,
 					  .become = geteuid() == 0,
 					  .uid = place->uid,
 					  .gid = place->gid,

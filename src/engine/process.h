@@ -3,7 +3,7 @@
  *
  * The child shares our memory until it executes the program (clone(2) with CLONE_VM | CLONE_VFORK),
  * so that starting costs the same however large we are.  No descriptor is handed down but the three
- * standard ones and `keep_fd`.
+ * standard ones and `keep_fd`; it begins in "/".
  */
 #pragma once
 
@@ -17,7 +17,6 @@
 struct process_options {
 	const char *program;     /* a path: see process_find() */
 	const char *const *argv; /* NULL-terminated, argv[0] included */
-	const char *directory;   /* working directory; NULL: ours */
 	int in, out, err;        /* descriptors for 0, 1, 2; -1: /dev/null */
 	int keep_fd; /* one more that the program inherits, by its number; 0 or -1: none */
 	/* With `become`, which only root may ask for: run as uid, gid and no other group. */
@@ -57,6 +56,9 @@ bool process_find(const char *name, char *path, size_t size);
 /* When the process began, in clock ticks since boot: with the pid, its identity.  0: there is none.
  */
 uint64_t process_start_time(pid_t pid);
+
+/* Killed or ended, but not gone: something holds a thread of it up. */
+bool process_is_dying(pid_t pid);
 
 /* "exit code 1", "signal 9 (Killed)" */
 void process_status_text(int status, char *text, size_t size);

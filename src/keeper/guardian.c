@@ -52,7 +52,7 @@ void guardian_take_ready(void)
 
 void guardian_tell_ready(const struct problem *why)
 {
-	char line[sizeof why->text + 16];
+	char line[sizeof(struct problem) + 16];
 	int n;
 
 	if (!why && was_ready)
@@ -89,14 +89,29 @@ static void block_signals(sigset_t *set)
 	sigprocmask(SIG_BLOCK, set, NULL);
 }
 
-/* Until the keeper has ended; SIGTERM and SIGINT are passed on to it. */
-static int wait_for_keeper(pid_t keeper, const sigset_t *set, bool *ret_ending)
+/* One that was killed while a thread of it waited for its own mount does not end until somebody
+ * cuts that off. */
+static void help_to_die(pid_t keeper, const char *directory)
 {
+	char path[PATH_MAX];
+
+	if (process_is_dying(keeper) &&
+	    snprintf(path, sizeof path, "%s/mnt", directory) < (int)sizeof path)
+		mount_abort(path);
+}
+
+/* Until the keeper has ended; SIGTERM and SIGINT are passed on to it. */
+static int wait_for_keeper(pid_t keeper, const char *directory, const sigset_t *set,
+			   bool *ret_ending)
+{
+	static const struct timespec look_after = {.tv_sec = 1};
 	int status;
 
 	while (waitpid(keeper, &status, WNOHANG) == 0) {
-		int number = sigwaitinfo(set, NULL);
+		int number = sigtimedwait(set, NULL, &look_after);
 
+		if (number < 0)
+			help_to_die(keeper, directory);
 		if (number == SIGTERM || number == SIGINT) {
 			*ret_ending = true;
 			kill(keeper, SIGTERM);
@@ -179,7 +194,7 @@ int guardian_run(const char *directory,
 
 		if (keeper < 0)
 			return log_errno(-errno, "cannot start the keeper"), KEEPER_EXIT_FAILED;
-		status = wait_for_keeper(keeper, &set, &ending);
+		status = wait_for_keeper(keeper, directory, &set, &ending);
 		if (is_final(status, ending))
 			return WIFEXITED(status) ? WEXITSTATUS(status) : KEEPER_EXIT_FAILED;
 		if (clock_monotonic_us() - begun_us > HEALTHY_US)

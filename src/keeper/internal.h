@@ -3,6 +3,7 @@
  *
  * keeper.c      its life: open, the main thread's loop, close
  * operations.c  what it does when asked
+ * install.c     of this, how a database comes into an empty volume
  * answers.c     what it tells when asked
  * guardian.c    the parent that starts it again; starting one as a daemon
  *
@@ -20,6 +21,9 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+
+/* The server's data directory, in the volume's root. */
+#define DATA_NAME "data"
 
 /* How long a server may take to stop cleanly before it is killed: it is crash-consistent either
  * way. */
@@ -102,5 +106,27 @@ void answer_plan(struct keeper *keeper, struct connection *connection,
 
 /* --- operations.c ----------------------------------------------------------------------------- */
 
+/* Take the work, or tell who has it.  `over`: a kind of work that may be cut short for this one. */
+bool work_begin(struct keeper *keeper, struct connection *connection, enum work work,
+		enum work over);
+void work_finish(struct keeper *keeper, enum work work);
+/* Answer with the error, and remember it when it is not just the client's. */
+void work_fail(struct keeper *keeper, struct connection *connection, int r,
+	       const struct problem *why);
+bool work_has_data(struct keeper *keeper);
+int work_start_server(struct keeper *keeper, struct connection *connection, int64_t *ret_us,
+		      struct problem *why);
+/* Change cluster.json. */
+int work_set_desired(struct keeper *keeper, bool running, struct problem *why);
+int work_set_first(struct keeper *keeper, struct problem *why);
+int work_forget_database(struct keeper *keeper, struct problem *why);
+
 /* The control socket's handler; `arg` is the keeper. */
 void keeper_handle(struct connection *connection, const struct request *request, void *arg);
+
+/* --- install.c -------------------------------------------------------------------------------- */
+
+void install_create(struct keeper *keeper, struct connection *connection,
+		    const struct request *request);
+void install_import(struct keeper *keeper, struct connection *connection,
+		    const struct request *request);

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/process.h"
 #include "keeper/internal.h"
 
 #include <errno.h>
@@ -22,6 +23,8 @@
 #define HEALTH_INTERVAL_MS 500
 /* A keeper without a server ends when nobody has been connected for so long. */
 #define IDLE_US INT64_C(60000000)
+/* What a keeper that was killed gets to be gone. */
+#define DYING_US INT64_C(10000000)
 /* What a server that has to go with a closing keeper gets. */
 #define CLOSE_TIMEOUT_MS 60000
 
@@ -64,18 +67,64 @@ static int open_cluster(struct keeper *keeper, const char *directory, struct pro
 	return keeper->options.no_server ? 0 : keeper->engine->check(keeper->version, why);
 }
 
-static int open_volume(struct keeper *keeper, struct problem *why)
+static int open_locked(struct keeper *keeper, const char *path, struct problem *why)
 {
 	struct volume_options options = {.background = true};
+	int r;
+
+	r = disk_local_open(path, &keeper->disk);
+	if (r < 0)
+		return problem_errno(why, r, "cannot open '%s'", path);
+	r = volume_open(keeper->disk, &options, &keeper->volume, why);
+	if (r < 0)
+		disk_close(take(keeper->disk));
+	return r;
+}
+
+static int read_keeper_pid(struct keeper *keeper)
+{
+	char path[PATH_MAX];
+	FILE *file;
+	int pid = 0;
+
+	cluster_path(keeper->cluster, "run/keeper.pid", path);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%d", &pid) != 1)
+		pid = 0;
+	fclose(file);
+	return pid;
+}
+
+/*
+ * Another keeper has the volume; but one that was killed may be held up by its own mount (see
+ * guardian.c): cut that off until it lets go.  A living one writes its pid before it mounts.
+ */
+static int open_after_dying(struct keeper *keeper, const char *path, struct problem *why)
+{
+	int64_t until_us = clock_monotonic_us() + DYING_US;
+	int r = -EBUSY;
+
+	while (r == -EBUSY && process_is_dying(read_keeper_pid(keeper)) &&
+	       clock_monotonic_us() < until_us) {
+		mount_abort(keeper->mount_dir);
+		poll(NULL, 0, 20); /* nothing tells of the end of a process that is no child */
+		r = open_locked(keeper, path, why);
+	}
+	return r;
+}
+
+static int open_volume(struct keeper *keeper, struct problem *why)
+{
 	struct volume_stats stats;
 	char path[PATH_MAX];
 	int r;
 
 	cluster_path(keeper->cluster, "volume", path);
-	r = disk_local_open(path, &keeper->disk);
-	if (r < 0)
-		return problem_errno(why, r, "cannot open '%s'", path);
-	r = volume_open(keeper->disk, &options, &keeper->volume, why);
+	r = open_locked(keeper, path, why);
+	if (r == -EBUSY)
+		r = open_after_dying(keeper, path, why);
 	if (r < 0)
 		return r;
 	volume_get_stats(keeper->volume, &stats);
@@ -104,14 +153,19 @@ static int open_server(struct keeper *keeper, struct problem *why)
 					 .owner = keeper->cluster->owner,
 					 .handle = keeper_handle,
 					 .arg = keeper};
+
+	keeper_socket(keeper->cluster, path);
+	return server_open(&options, &keeper->server, why);
+}
+
+static int write_pid(struct keeper *keeper, struct problem *why)
+{
+	char path[PATH_MAX];
 	int r;
 
 	cluster_path(keeper->cluster, "run/keeper.pid", path);
 	r = guardian_write_pid(path);
-	if (r < 0)
-		return problem_errno(why, r, "cannot write '%s'", path);
-	keeper_socket(keeper->cluster, path);
-	return server_open(&options, &keeper->server, why);
+	return r < 0 ? problem_errno(why, r, "cannot write '%s'", path) : 0;
 }
 
 static int open_all(struct keeper *keeper, const char *directory, struct problem *why)
@@ -123,9 +177,11 @@ static int open_all(struct keeper *keeper, const char *directory, struct problem
 	r = open_cluster(keeper, directory, why);
 	if (r == 0)
 		r = open_volume(keeper, why);
+	/* With the volume's lock held, the cluster is ours alone. */
+	if (r == 0)
+		r = write_pid(keeper, why);
 	if (r < 0)
 		return r;
-	/* With the volume's lock held, the cluster is ours alone. */
 	cluster_path(keeper->cluster, "run/server.pid", keeper->server_pid_file);
 	supervisor_end_leftover(keeper->server_pid_file);
 	r = open_mount(keeper, why);

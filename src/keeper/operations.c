@@ -12,14 +12,11 @@
 #include "keeper/transfer.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 
 #define DAMAGE_LINES_MAX 1000
-#define DATA_NAME "data"
 
 static const char *const work_names[] = {
 	[WORK_NONE] = "idle",
@@ -33,8 +30,8 @@ static const char *const work_names[] = {
 /* --- Work ------------------------------------------------------------------------------------- */
 
 /* Take the work, or say who has it.  `over`: a kind of work that may be cut short for this one. */
-static bool begin(struct keeper *keeper, struct connection *connection, enum work work,
-		  enum work over)
+bool work_begin(struct keeper *keeper, struct connection *connection, enum work work,
+		enum work over)
 {
 	enum work now;
 	bool leaving;
@@ -53,7 +50,7 @@ static bool begin(struct keeper *keeper, struct connection *connection, enum wor
 	return !leaving && (now == WORK_NONE || now == over);
 }
 
-static void finish(struct keeper *keeper, enum work work)
+void work_finish(struct keeper *keeper, enum work work)
 {
 	pthread_mutex_lock(&keeper->lock);
 	/* Somebody else may have cut it short and have the work now. */
@@ -86,7 +83,7 @@ static void change_desired(struct keeper *keeper, bool running)
 	keeper->cluster->desired_running = running;
 }
 
-static int set_desired(struct keeper *keeper, bool running, struct problem *why)
+int work_set_desired(struct keeper *keeper, bool running, struct problem *why)
 {
 	return change_settings(keeper, change_desired, running, why);
 }
@@ -96,7 +93,7 @@ static void change_first(struct keeper *keeper, bool running)
 	volume_now(keeper->volume, &keeper->cluster->first);
 }
 
-static int set_first(struct keeper *keeper, struct problem *why)
+int work_set_first(struct keeper *keeper, struct problem *why)
 {
 	return change_settings(keeper, change_first, false, why);
 }
@@ -107,9 +104,17 @@ static void forget_database(struct keeper *keeper, bool running)
 	keeper->cluster->desired_running = false;
 }
 
-static bool has_data(struct keeper *keeper)
+int work_forget_database(struct keeper *keeper, struct problem *why)
 {
-	return access(keeper->data_dir, F_OK) == 0;
+	return change_settings(keeper, forget_database, false, why);
+}
+
+/* Asked of the volume: this process keeps off its own mount, see apart.h. */
+bool work_has_data(struct keeper *keeper)
+{
+	struct volume_attr attr;
+
+	return view_lookup(volume_head(keeper->volume), VOLUME_ROOT_INO, DATA_NAME, &attr) == 0;
 }
 
 static bool wants_server(struct keeper *keeper)
@@ -122,8 +127,8 @@ static bool wants_server(struct keeper *keeper)
 	return wants;
 }
 
-static void fail(struct keeper *keeper, struct connection *connection, int r,
-		 const struct problem *why)
+void work_fail(struct keeper *keeper, struct connection *connection, int r,
+	       const struct problem *why)
 {
 	if (r != -ECANCELED && r != -ERANGE && r != -EINVAL && r != -ENOENT && r != -EEXIST)
 		keeper_note_error(keeper, why);
@@ -138,8 +143,8 @@ static void start_tick(void *arg)
 }
 
 /* Start the server and wait; the time it took. */
-static int start_server(struct keeper *keeper, struct connection *connection, int64_t *ret_us,
-			struct problem *why)
+int work_start_server(struct keeper *keeper, struct connection *connection, int64_t *ret_us,
+		      struct problem *why)
 {
 	int64_t begun_us = clock_monotonic_us();
 	int r;
@@ -162,17 +167,17 @@ static void do_start(struct keeper *keeper, struct connection *connection,
 				 "this keeper was started without a server (--no-server)");
 		return;
 	}
-	if (!begin(keeper, connection, WORK_STARTING, WORK_STARTING))
+	if (!work_begin(keeper, connection, WORK_STARTING, WORK_STARTING))
 		return;
-	if (!has_data(keeper))
+	if (!work_has_data(keeper))
 		r = problem(&why, -ENOENT, "there is no database in the cluster yet");
 	else
-		r = set_desired(keeper, true, &why);
+		r = work_set_desired(keeper, true, &why);
 	if (r == 0)
-		r = start_server(keeper, connection, &start_us, &why);
-	finish(keeper, WORK_STARTING);
+		r = work_start_server(keeper, connection, &start_us, &why);
+	work_finish(keeper, WORK_STARTING);
 	if (r < 0)
-		fail(keeper, connection, r, &why);
+		work_fail(keeper, connection, r, &why);
 	else
 		connection_result(connection, json_pack("{s:I}", "start_us", (json_int_t)start_us));
 }
@@ -195,18 +200,18 @@ static void do_stop(struct keeper *keeper, struct connection *connection,
 	struct problem why = {""};
 	int r;
 
-	if (!begin(keeper, connection, WORK_STOPPING, WORK_STARTING))
+	if (!work_begin(keeper, connection, WORK_STOPPING, WORK_STARTING))
 		return;
 	log_info("asked to stop");
-	r = set_desired(keeper, false, &why);
+	r = work_set_desired(keeper, false, &why);
 	connection_progress(connection, "stop", 0, 0, "");
 	if (r == 0)
 		r = supervisor_stop(keeper->supervisor, KEEPER_STOP_TIMEOUT_MS, &why);
 	if (r == 0)
 		leave(keeper, connection, false);
-	finish(keeper, WORK_STOPPING);
+	work_finish(keeper, WORK_STOPPING);
 	if (r < 0)
-		fail(keeper, connection, r, &why);
+		work_fail(keeper, connection, r, &why);
 }
 
 static void do_shutdown(struct keeper *keeper, struct connection *connection,
@@ -245,158 +250,28 @@ static void do_restart(struct keeper *keeper, struct connection *connection,
 	int64_t begun_us = clock_monotonic_us(), stop_us, start_us = 0;
 	int r;
 
-	if (keeper->options.no_server || !has_data(keeper)) {
+	if (keeper->options.no_server || !work_has_data(keeper)) {
 		connection_error(connection, "bad-request", "there is no server to restart");
 		return;
 	}
-	if (!begin(keeper, connection, WORK_STOPPING, WORK_STARTING))
+	if (!work_begin(keeper, connection, WORK_STOPPING, WORK_STARTING))
 		return;
 	connection_progress(connection, "stop", 0, 0, "");
-	r = set_desired(keeper, true, &why);
+	r = work_set_desired(keeper, true, &why);
 	if (r == 0)
 		r = supervisor_stop(keeper->supervisor, KEEPER_STOP_TIMEOUT_MS, &why);
 	stop_us = clock_monotonic_us() - begun_us;
 	if (r == 0)
 		r = reload_options(keeper, &why);
 	if (r == 0)
-		r = start_server(keeper, connection, &start_us, &why);
-	finish(keeper, WORK_STOPPING);
+		r = work_start_server(keeper, connection, &start_us, &why);
+	work_finish(keeper, WORK_STOPPING);
 	if (r < 0)
-		fail(keeper, connection, r, &why);
+		work_fail(keeper, connection, r, &why);
 	else
 		connection_result(connection,
 				  json_pack("{s:I, s:I}", "stop_us", (json_int_t)stop_us,
 					    "start_us", (json_int_t)start_us));
-}
-
-/* --- Create and import ------------------------------------------------------------------------ */
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path) < 0 && errno != ENOENT ? -1 : 0;
-}
-
-/* After a failure: as empty as before. */
-static void empty(struct keeper *keeper)
-{
-	struct problem why;
-
-	supervisor_stop(keeper->supervisor, 0, NULL);
-	nftw(keeper->data_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	if (change_settings(keeper, forget_database, false, &why) < 0)
-		log_error("%s", why.text);
-}
-
-static int make_data_dir(struct keeper *keeper, struct problem *why)
-{
-	if (mkdir(keeper->data_dir, 0700) < 0 ||
-	    (geteuid() == 0 && chown(keeper->data_dir, keeper->place.uid, keeper->place.gid) < 0))
-		return problem_errno(why, -errno, "cannot make '%s'", keeper->data_dir);
-	return 0;
-}
-
-/* Now there is a database: from here on there are moments to go back to. */
-static int settle(struct keeper *keeper, struct connection *connection, int64_t *ret_start_us,
-		  struct problem *why)
-{
-	int r;
-
-	r = volume_sync(keeper->volume);
-	if (r < 0)
-		return problem_errno(why, r, "cannot make the new database durable");
-	r = set_first(keeper, why);
-	if (r == 0 && !keeper->options.no_server)
-		r = start_server(keeper, connection, ret_start_us, why);
-	if (r == 0)
-		r = set_desired(keeper, true, why);
-	return r;
-}
-
-static bool begin_new(struct keeper *keeper, struct connection *connection, enum work work)
-{
-	if (!begin(keeper, connection, work, WORK_NONE))
-		return false;
-	if (!has_data(keeper))
-		return true;
-	finish(keeper, work);
-	connection_error(connection, "exists", "there is a database in the cluster '%s' already",
-			 keeper->cluster->name);
-	return false;
-}
-
-static void do_create(struct keeper *keeper, struct connection *connection,
-		      const struct request *request)
-{
-	struct problem why = {""};
-	int64_t start_us = 0;
-	int r;
-
-	if (!begin_new(keeper, connection, WORK_CREATING))
-		return;
-	connection_progress(connection, "install", 0, 0, "");
-	r = make_data_dir(keeper, &why);
-	if (r == 0)
-		r = keeper->engine->create(&keeper->place, &why);
-	if (r == 0)
-		r = settle(keeper, connection, &start_us, &why);
-	if (r < 0)
-		empty(keeper);
-	finish(keeper, WORK_CREATING);
-	if (r < 0) {
-		fail(keeper, connection, r, &why);
-		return;
-	}
-	log_info("created the database");
-	connection_result(connection, json_pack("{s:I}", "start_us", (json_int_t)start_us));
-}
-
-/* Progress of copying, either way. */
-struct copying {
-	struct connection *connection;
-	const char *step;
-};
-
-static bool copy_progress(uint64_t done, uint64_t total, void *arg)
-{
-	struct copying *copying = arg;
-
-	connection_progress(copying->connection, copying->step, done, total, "bytes");
-	return connection_alive(copying->connection);
-}
-
-static void do_import(struct keeper *keeper, struct connection *connection,
-		      const struct request *request)
-{
-	struct copying copying = {connection, "copy"};
-	struct transfer_options options = {copy_progress, &copying};
-	struct transfer_result copied = {0};
-	struct problem why = {""};
-	int64_t start_us = 0;
-	int r;
-
-	if (!begin_new(keeper, connection, WORK_IMPORTING))
-		return;
-	r = keeper->engine->inspect(request->directory, &why);
-	if (r == 0)
-		r = transfer_in(request->directory, keeper->data_dir, keeper->place.uid,
-				keeper->place.gid, &options, &copied, &why);
-	if (r == 0) {
-		connection_progress(connection, "adopt", 0, 0, "");
-		r = keeper->engine->adopt(&keeper->place, &why);
-	}
-	if (r == 0)
-		r = settle(keeper, connection, &start_us, &why);
-	if (r < 0)
-		empty(keeper);
-	finish(keeper, WORK_IMPORTING);
-	if (r < 0) {
-		fail(keeper, connection, r, &why);
-		return;
-	}
-	log_info("imported %llu files from '%s'", (unsigned long long)copied.files,
-		 request->directory);
-	connection_result(connection, json_pack("{s:I, s:I}", "files", (json_int_t)copied.files,
-						"bytes", (json_int_t)copied.bytes));
 }
 
 /* --- Backtrack -------------------------------------------------------------------------------- */
@@ -453,7 +328,7 @@ static int start_at_new_head(struct keeper *keeper, struct connection *connectio
 	int r = 0;
 
 	if (wants_server(keeper))
-		r = start_server(keeper, connection, &done->start_us, &words);
+		r = work_start_server(keeper, connection, &done->start_us, &words);
 	volume_backtrack_took(keeper->volume, done->number, done->kill_us, done->rewind_us,
 			      done->start_us);
 	done->finished = true;
@@ -503,13 +378,13 @@ static void do_backtrack(struct keeper *keeper, struct connection *connection,
 	struct problem why = {""};
 	int r;
 
-	if (!begin(keeper, connection, WORK_BACKTRACKING, WORK_STARTING))
+	if (!work_begin(keeper, connection, WORK_BACKTRACKING, WORK_STARTING))
 		return;
 	r = backtrack(keeper, connection, request, &done, &why);
-	finish(keeper, WORK_BACKTRACKING);
+	work_finish(keeper, WORK_BACKTRACKING);
 	if (r < 0) {
 		log_warning("backtrack: %s", why.text);
-		fail(keeper, connection, r, &why);
+		work_fail(keeper, connection, r, &why);
 		return;
 	}
 	log_info("backtrack %llu from lsn:%llu to lsn:%llu: kill %.3f s, rewind %.3f s, start %.3f "
@@ -530,7 +405,7 @@ static void do_modify(struct keeper *keeper, struct connection *connection,
 
 	if (r < 0) {
 		problem_errno(&why, r, "cannot change the backtrack window");
-		fail(keeper, connection, r, &why);
+		work_fail(keeper, connection, r, &why);
 		return;
 	}
 	log_info("the backtrack window is %.0f s now", request->window_us / 1e6);
@@ -546,15 +421,21 @@ static void do_mark(struct keeper *keeper, struct connection *connection,
 	int r = volume_mark(keeper->volume, request->name, &moment, &why);
 
 	if (r < 0)
-		fail(keeper, connection, r, &why);
+		work_fail(keeper, connection, r, &why);
 	else
 		connection_result(connection, json_pack("{s:o}", "moment", answer_moment(&moment)));
 }
 
-static int export(struct keeper *keeper, const struct moment *at, const char *to,
-		  struct copying *copying, struct transfer_result *ret, struct problem *why)
+static bool copy_progress(uint64_t done, uint64_t total, void *arg)
 {
-	struct transfer_options options = {copy_progress, copying};
+	connection_progress(arg, "copy", done, total, "bytes");
+	return connection_alive(arg);
+}
+
+static int export(struct keeper *keeper, const struct moment *at, const char *to,
+		  struct connection *connection, struct transfer_result *ret, struct problem *why)
+{
+	struct transfer_options options = {copy_progress, connection};
 	CLEANUP(view) struct view *view = NULL;
 	struct volume_attr data;
 	int r;
@@ -571,7 +452,6 @@ static int export(struct keeper *keeper, const struct moment *at, const char *to
 static void do_export(struct keeper *keeper, struct connection *connection,
 		      const struct request *request)
 {
-	struct copying copying = {connection, "copy"};
 	struct transfer_result copied = {0};
 	struct problem why = {""};
 	struct moment at;
@@ -579,9 +459,9 @@ static void do_export(struct keeper *keeper, struct connection *connection,
 
 	r = keeper_resolve(keeper, &request->moment, &at, &why);
 	if (r == 0)
-		r = export(keeper, &at, request->directory, &copying, &copied, &why);
+		r = export(keeper, &at, request->directory, connection, &copied, &why);
 	if (r < 0)
-		fail(keeper, connection, r, &why);
+		work_fail(keeper, connection, r, &why);
 	else
 		connection_result(connection,
 				  json_pack("{s:I, s:I, s:o}", "files", (json_int_t)copied.files,
@@ -625,7 +505,7 @@ static void do_verify(struct keeper *keeper, struct connection *connection,
 	if (r < 0) {
 		json_decref(verifying.damage);
 		problem_errno(&why, r, "cannot verify '%s/volume'", keeper->cluster->directory);
-		fail(keeper, connection, r, &why);
+		work_fail(keeper, connection, r, &why);
 		return;
 	}
 	if (verifying.lines > DAMAGE_LINES_MAX)
@@ -646,8 +526,8 @@ static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct conne
 	[REQUEST_MODIFY] = do_modify,       [REQUEST_MOMENTS] = answer_moments,
 	[REQUEST_MARK] = do_mark,           [REQUEST_PLAN] = answer_plan,
 	[REQUEST_BACKTRACK] = do_backtrack, [REQUEST_BACKTRACKS] = answer_backtracks,
-	[REQUEST_EXPORT] = do_export,       [REQUEST_IMPORT] = do_import,
-	[REQUEST_CREATE] = do_create,       [REQUEST_VERIFY] = do_verify,
+	[REQUEST_EXPORT] = do_export,       [REQUEST_IMPORT] = install_import,
+	[REQUEST_CREATE] = install_create,  [REQUEST_VERIFY] = do_verify,
 	[REQUEST_SHUTDOWN] = do_shutdown,
 };
 

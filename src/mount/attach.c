@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -242,4 +243,34 @@ int mount_clear_stale(const char *path, struct problem *why)
 	if (r < 0 && r != -ENOENT && r != -ENOTDIR)
 		return problem_errno(why, r, "cannot see what is mounted on '%s'", path);
 	return 0;
+}
+
+/* The kernel's number of the filesystem on `path`; -1: none.  Read from a list: a look at the path
+ * itself might wait. */
+static int connection_of(const char *path)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	char line[8192], where[4096];
+	int minor, found = -1;
+
+	while (file && fgets(line, sizeof line, file))
+		if (sscanf(line, "%*d %*d %*d:%d %*s %4095s", &minor, where) == 2 &&
+		    strcmp(where, path) == 0)
+			found = minor;
+	if (file)
+		fclose(file);
+	return found;
+}
+
+void mount_abort(const char *path)
+{
+	char control[64];
+
+	/* It fails as busy, after having done what is wanted. */
+	if (umount2(path, MNT_FORCE | UMOUNT_NOFOLLOW) == 0 || errno != EPERM)
+		return;
+	snprintf(control, sizeof control, "/sys/fs/fuse/connections/%d/abort", connection_of(path));
+	CLEANUP(fd) int fd = open(control, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, "1", 1) != 1)
+		return;
 }

@@ -2,8 +2,9 @@
  * Mount: a volume (or a view of it) as a filesystem, by the kernel's FUSE protocol.
  *
  * We speak <linux/fuse.h> ourselves: one table of operations (operations.c), a transport below it
- * (device.c: /dev/fuse; io_uring is to come beside it).  The kernel caches data, attributes and names
- * for an hour; rewinding invalidates them.  The writeback cache is off, so that the time on the tape is the time of the write.
+ * (device.c: /dev/fuse; io_uring is to come beside it).  The kernel caches data, attributes and
+ * names for an hour; rewinding invalidates them.  The writeback cache is off, so that the time on
+ * the tape is the time of the write.
  */
 #pragma once
 
@@ -14,15 +15,15 @@
 struct mount;
 
 struct mount_options {
-	const char *source;  /* what the mount table shows, e.g. "unspill:shop" */
-	unsigned threads;    /* 0: 8; each sync under way takes one */
-	bool allow_other;    /* every user, with permissions checked by the kernel; root only */
-	struct view *view;   /* serve this view read-only instead of the head; NULL: the head */
+	const char *source; /* what the mount table shows, e.g. "unspill:shop" */
+	unsigned threads;   /* 0: 8; each sync under way takes one */
+	bool allow_other;   /* every user, with permissions checked by the kernel; root only */
+	struct view *view;  /* serve this view read-only instead of the head; NULL: the head */
 };
 
 /*
- * Mount on the directory `path` (which exists) and serve from threads of our own until mount_close().
- * As root by mount(2), else by fusermount3.  `volume` is borrowed.
+ * Mount on the directory `path` (which exists) and serve from threads of our own until
+ * mount_close(). As root by mount(2), else by fusermount3.  `volume` is borrowed.
  *
  * Errors with `why`: no /dev/fuse, no permission, `path` is not a directory or is mounted already.
  */
@@ -34,9 +35,9 @@ void mount_close(struct mount *mount);
 DEFINE_CLEANUP(struct mount *, mount, mount_close)
 
 /*
- * Rewind under a live mount: as volume_backtrack(), and afterwards nothing that the kernel cached of the old head is
- * seen any more: data, attributes, names, mappings.  A page that somebody dirtied through a shared mapping
- * before the switch is not written on top of the new head.
+ * Rewind under a live mount: as volume_backtrack(), and afterwards nothing that the kernel cached
+ * of the old head is seen any more: data, attributes, names, mappings.  A page that somebody
+ * dirtied through a shared mapping before the switch is not written on top of the new head.
  */
 int mount_backtrack(struct mount *mount, const struct moment *to,
 		    const struct volume_backtrack_options *options, struct volume_backtrack *ret,
@@ -50,7 +51,14 @@ struct mount_stats {
 void mount_get_stats(struct mount *mount, struct mount_stats *ret);
 
 /*
- * Clear away what a dead process left mounted on `path`: a FUSE mount whose server is gone.  0 also when
- * there is nothing; -EBUSY when a live server answers there.
+ * Whoever waits for the filesystem on `path` gets an error at once and for ever.  For a server that
+ * is dying and waits, in one of its threads, for itself: the kernel does not let go of it
+ * otherwise.
+ */
+void mount_abort(const char *path);
+
+/*
+ * Clear away what a dead process left mounted on `path`: a FUSE mount whose server is gone.  0 also
+ * when there is nothing; -EBUSY when a live server answers there.
  */
 int mount_clear_stale(const char *path, struct problem *why);

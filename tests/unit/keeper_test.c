@@ -168,7 +168,8 @@ static void a_signal_ends_it_cleanly_also_through_its_guardian(void)
 	snprintf(path, sizeof path, "/proc/%d/status", (int)keeper);
 	file = fopen(path, "r");
 	guardian = 0;
-	while (file && fgets(line, sizeof line, file))
+	require(file);
+	while (fgets(line, sizeof line, file))
 		sscanf(line, "PPid: %d", &guardian);
 	fclose(file);
 	require(guardian > 1);
