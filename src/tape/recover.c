@@ -309,14 +309,25 @@ static int lost_length(struct recovery *rec)
 		       segment_name(name, rec->cut), rec->end, when);
 }
 
-/* What lies behind the end must be nothing, or one segment prepared for what comes next. */
+/*
+ * What lies behind the end must be nothing, or one segment prepared for what comes next.  An index
+ * is only there when a later segment is.
+ */
 static int lost_segment(struct recovery *rec)
 {
+	const struct listing *listing = &rec->listing;
 	uint64_t bytes = rec->tape->options.segment_bytes;
 	uint64_t expected = rec->tail ? rec->tail->summary.lsn + bytes : 0;
 	char name[TAPE_NAME_MAX], there[TAPE_NAME_MAX];
 
-	if (rec->rest == rec->listing.segment_count || rec->listing.segments[rec->rest] == expected)
+	if (listing->index_count > 0 &&
+	    (listing->segment_count == 0 || listing->indexes[listing->index_count - 1] >
+						    listing->segments[listing->segment_count - 1]))
+		return problem(rec->why, -EBADMSG,
+			       "%s is missing: %s is there, which is made after it",
+			       segment_name(name, listing->indexes[listing->index_count - 1]),
+			       index_name(there, listing->indexes[listing->index_count - 1]));
+	if (rec->rest == listing->segment_count || listing->segments[rec->rest] == expected)
 		return 0;
 	return problem(
 		rec->why, -EBADMSG, "%s is missing: %s is there, which is made after it",
@@ -391,24 +402,15 @@ static bool has_sealed(struct tape *tape, uint64_t lsn)
 	return segment && segment->state == SEGMENT_SEALED;
 }
 
-/*
- * Indexes of segments that are gone, or that are to be written again: durably, or one might come
- * back and speak for other records than those that will be there.
- */
+/* Those of segments that are gone, or that are to be written again. */
 static int sweep_indexes(struct recovery *rec)
 {
 	char name[TAPE_NAME_MAX];
-	bool removed = false;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < rec->listing.index_count; i++) {
-		if (has_sealed(rec->tape, rec->listing.indexes[i]))
-			continue;
-		r = remove_file(rec, index_name(name, rec->listing.indexes[i]));
-		removed = true;
-	}
-	if (r == 0 && removed)
-		r = disk_sync_names(rec->tape->disk, TAPE_FOLDER);
+	for (size_t i = 0; r == 0 && i < rec->listing.index_count; i++)
+		if (!has_sealed(rec->tape, rec->listing.indexes[i]))
+			r = remove_file(rec, index_name(name, rec->listing.indexes[i]));
 	return r;
 }
 
@@ -450,7 +452,6 @@ static int sweep_rest(struct recovery *rec, bool damaged)
 {
 	struct tape *tape = rec->tape;
 	char name[TAPE_NAME_MAX];
-	bool removed = false;
 	int r = 0;
 
 	for (size_t i = rec->listing.segment_count; r == 0 && i > rec->rest; i--) {
@@ -463,10 +464,7 @@ static int sweep_rest(struct recovery *rec, bool damaged)
 		}
 		if (r >= 0)
 			r = remove_file(rec, name);
-		removed = true;
 	}
-	if (r == 0 && removed)
-		r = disk_sync_names(tape->disk, TAPE_FOLDER);
 	return r;
 }
 
@@ -504,7 +502,7 @@ static int go_on_in(struct recovery *rec, struct segment *segment)
 	if (tape->end - ALIGN_DOWN(from, DISK_BLOCK) > tape->options.ring_bytes)
 		from = ALIGN_UP(tape->end, (uint64_t)DISK_BLOCK) - tape->options.ring_bytes;
 	tape->durable = tape->proven = from;
-	tape->ring_from = tape->end; /* before that there is no whole record for certain */
+
 	r = open_segment(rec, segment->summary.lsn, 0, &segment->file);
 	if (r < 0)
 		return r;
@@ -535,7 +533,8 @@ static int go_on(struct recovery *rec, bool damaged)
 		r = sweep_rest(rec, damaged);
 	if (r == 0 && rec->tail && rec->tail->state == SEGMENT_ACTIVE)
 		r = go_on_in(rec, rec->tail);
-	if (r == 0 && rec->listing.segment_count)
+	/* Before anything is written: an index that came back would speak for other records. */
+	if (r == 0 && (rec->listing.segment_count || rec->listing.index_count))
 		r = disk_sync_names(tape->disk, TAPE_FOLDER);
 	if (r < 0)
 		return r;
@@ -593,6 +592,7 @@ static int recover(struct recovery *rec)
 	if (damage < 0 && !tape->options.accept_loss)
 		return damage;
 	tape->end = rec->end;
+	tape->ring_from = rec->end; /* what is loaded before it is no whole record for certain */
 	tape->next_lsn =
 		rec->tail ? rec->tail->summary.lsn + tape->options.segment_bytes : rec->end;
 	tape->last_time_us = rec->time_us;

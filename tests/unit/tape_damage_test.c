@@ -277,6 +277,94 @@ static void accepted_loss_cuts_before_the_damage_and_is_final(void)
 	model_done(&model);
 }
 
+/*
+ * Goal: what was given up does not come back, whatever the next power cut leaves.
+ * Method: lose a segment in the middle with its index, so that sealed ones behind it are given up
+ * too.
+ */
+static void given_up_segments_and_their_indexes_do_not_come_back(void)
+{
+	struct model model;
+	size_t kept = 0;
+
+	make_tape(&model, 230, 6000);
+	require(model.records[229].record.lsn > 3 * 65536);
+	require(disk_memory_flip(model.disk, "tape/0000000000010000.seg", 20000, 1) == 0);
+	require(disk_remove(model.disk, "tape/0000000000010000.idx") == 0);
+	while (model.records[kept].record.end <= 65536 + 20000)
+		kept++;
+	for (uint64_t seed = 1; seed < 40; seed++) {
+		struct model copy = model;
+
+		copy.options.clock_arg = &copy;
+		copy.records = xmemdup(model.records, model.room * sizeof *model.records);
+		copy.disk = disk_memory_copy(model.disk);
+		copy.random = seed;
+		require(model_open(&copy) == -EBADMSG);
+		copy.options.accept_loss = true;
+		require(model_open(&copy) == 0);
+		copy.options.accept_loss = false;
+		copy.count = kept;
+		copy.acked = kept;
+		for (int i = 0; i < 60; i++)
+			check(model_append(&copy) == 0 && (i % 4 || model_sync(&copy) == 0));
+		if (!check(model_crash(&copy) && model_crash(&copy), "seed %" PRIu64, seed))
+			seed = UINT64_MAX / 2;
+		model_done(&copy);
+	}
+	model_done(&model);
+}
+
+static void segments_that_only_an_index_remembers_are_missed(void)
+{
+	struct model model;
+	struct problem why = {""};
+
+	make_tape(&model, 110, 6000);
+	require(model.records[109].record.lsn > 2 * 65536);
+	for (uint64_t lsn = 65536; lsn <= model.records[109].record.lsn; lsn += 65536) {
+		char name[64];
+
+		snprintf(name, sizeof name, "tape/%016" PRIx64 ".seg", lsn);
+		require(disk_remove(model.disk, name) == 0);
+	}
+	check(tape_open(model.disk, &model.options, &model.tape, &why) == -EBADMSG);
+	model.tape = NULL;
+	check(strstr(why.text, ".seg is missing") != NULL, "%s", why.text);
+	model_done(&model);
+}
+
+/*
+ * Goal: a torn first flush of a segment is a torn tail: nothing in it says otherwise.
+ * Method: the segment's first record is damaged, a later one of the same flush is whole.
+ */
+static void a_torn_start_of_a_segment_is_no_damage(void)
+{
+	struct model model;
+	struct disk *old;
+	size_t last;
+
+	model_init(&model, 21);
+	require(model_open(&model) == 0);
+	do
+		require(model_sync(&model) == 0 && model_append(&model) == 0);
+	while (model.records[model.count - 1].record.lsn < 65536);
+	last = model.count - 1;
+	while (model.count < last + 4)
+		require(model_append(&model) == 0);
+	require(model_sync(&model) == 0);
+	model.acked = last;
+	old = model.disk;
+	model.disk = disk_memory_copy(old);
+	tape_close(take(model.tape));
+	disk_close(old);
+	require(disk_memory_flip(model.disk, "tape/0000000000010000.seg", 10, 1) == 0);
+	require(model_open(&model) == 0);
+	check(model_adopt(&model) && model.count == last);
+	model_compare(&model, true);
+	model_done(&model);
+}
+
 static void a_missing_segment_before_a_prepared_one_is_damage(void)
 {
 	struct model model;
@@ -376,6 +464,9 @@ int main(void)
 	RUN(a_flipped_byte_of_an_index_is_found_and_nothing_is_lost);
 	RUN(a_file_cut_anywhere_is_found);
 	RUN(accepted_loss_cuts_before_the_damage_and_is_final);
+	RUN(given_up_segments_and_their_indexes_do_not_come_back);
+	RUN(segments_that_only_an_index_remembers_are_missed);
+	RUN(a_torn_start_of_a_segment_is_no_damage);
 	RUN(a_missing_segment_before_a_prepared_one_is_damage);
 	RUN(a_foreign_tape_is_refused);
 	RUN(other_segment_sizes_are_refused);
