@@ -576,35 +576,45 @@ bool base_next_page(struct base *base, uint64_t ino, uint64_t page, uint64_t *re
 	return true;
 }
 
-static void verify_blocks(struct base_file *file, uint64_t index,
-			  void (*report)(const char *line, void *arg), void *arg)
+static uint64_t verify_blocks(struct base_file *file, uint64_t index,
+			      void (*report)(const char *line, void *arg), void *arg)
 {
+	uint64_t first = index * SUMS_PER_PAGE, done = 0;
 	uint8_t block[BASE_BLOCK];
 	struct sum_page page;
 	struct problem why;
 
 	if (read_page(file, index, &page, &why) < 0) {
 		report(why.text, arg);
-		return;
+		return 0;
 	}
-	for (uint64_t i = 0; i < SUMS_PER_PAGE; i++)
-		if (from_le32(page.sums[i]) &&
-		    read_blocks(file, &page, index * SUMS_PER_PAGE + i, 1, block, &why) < 0)
+	for (uint64_t i = 0; i < SUMS_PER_PAGE; i++) {
+		if (!from_le32(page.sums[i]))
+			continue;
+		if (read_blocks(file, &page, first + i, 1, block, &why) < 0)
 			report(why.text, arg);
+		done += BASE_BLOCK;
+	}
+	return done;
 }
 
-void base_verify_page(struct base *base, uint64_t ino, uint64_t page,
-		      void (*report)(const char *line, void *arg), void *arg)
+uint64_t base_verify_page(struct base *base, uint64_t ino, uint64_t page,
+			  void (*report)(const char *line, void *arg), void *arg)
 {
 	struct base_file *file = find_file(base, ino);
 	struct problem why;
-	int r = file ? get_file(base, file, 0) : 0;
+	uint64_t done;
+	int r;
 
+	if (!file)
+		return 0;
+	r = get_file(base, file, 0);
 	if (r < 0) {
 		cannot_open(file, r, &why);
 		report(why.text, arg);
-	} else if (file) {
-		verify_blocks(file, page, report, arg);
-		put_file(base, file);
+		return 0;
 	}
+	done = verify_blocks(file, page, report, arg);
+	put_file(base, file);
+	return done;
 }

@@ -70,6 +70,7 @@ uint64_t base_bytes(struct base *base);
 
 /* The first page from `page` on that exists; false when there is none. */
 bool base_next_page(struct base *base, uint64_t ino, uint64_t page, uint64_t *ret);
-/* Check the page and every block it speaks for; a line to `report` per damage. */
-void base_verify_page(struct base *base, uint64_t ino, uint64_t page,
-		      void (*report)(const char *line, void *arg), void *arg);
+/* Check the page and every block it speaks for; a line to `report` per damage.  Returns the bytes
+ * checked. */
+uint64_t base_verify_page(struct base *base, uint64_t ino, uint64_t page,
+			  void (*report)(const char *line, void *arg), void *arg);

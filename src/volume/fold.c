@@ -277,9 +277,29 @@ static bool has_extents(const struct inode *inode)
 	return S_ISREG(inode->mode) && inode->extents.count;
 }
 
-static int write_intent(struct volume *v, struct moment horizon, struct buffer *ret_entries)
+/*
+ * An image of the base's state.  The timeline in it knows of all that has been recorded, so all
+ * that must be durable before the image is: else a crash takes back records of which the timeline
+ * goes on to tell.
+ */
+static int replace_image(struct volume *v, const char *name, uint64_t base, struct moment horizon,
+			 const struct buffer *extra)
 {
 	CLEANUP(buffer) struct buffer bytes = {0};
+	uint64_t known;
+	int r;
+
+	pthread_rwlock_rdlock(&v->lock);
+	known = v->timeline.known;
+	image_encode(v->uuid, base, horizon, v->base_state, &v->timeline, extra, &bytes);
+	pthread_rwlock_unlock(&v->lock);
+	image_seal(&bytes);
+	r = tape_sync(v->tape, known);
+	return r < 0 ? r : disk_replace_file(v->disk, name, bytes.data, bytes.size);
+}
+
+static int write_intent(struct volume *v, struct moment horizon, struct buffer *ret_entries)
+{
 	struct staging *s = xcalloc(1, sizeof *s);
 	int r = 0;
 
@@ -293,12 +313,7 @@ static int write_intent(struct volume *v, struct moment horizon, struct buffer *
 
 		base_encode(v->base, &extra);
 		buffer_put(&extra, s->entries.data, s->entries.size);
-		pthread_rwlock_rdlock(&v->lock);
-		image_encode(v->uuid, v->base_position, horizon, v->base_state, &v->timeline,
-			     &extra, &bytes);
-		pthread_rwlock_unlock(&v->lock);
-		image_seal(&bytes);
-		r = disk_replace_file(v->disk, "base/intent", bytes.data, bytes.size);
+		r = replace_image(v, "base/intent", v->base_position, horizon, &extra);
 	}
 	*ret_entries = s->entries;
 	free(s);
@@ -439,16 +454,10 @@ static int remove_files(struct volume *v)
 
 static int write_state(struct volume *v, struct moment horizon)
 {
-	CLEANUP(buffer) struct buffer bytes = {0};
 	CLEANUP(buffer) struct buffer extra = {0};
 
 	base_encode(v->base, &extra);
-	pthread_rwlock_rdlock(&v->lock);
-	image_encode(v->uuid, v->base_state->position, horizon, v->base_state, &v->timeline, &extra,
-		     &bytes);
-	pthread_rwlock_unlock(&v->lock);
-	image_seal(&bytes);
-	return disk_replace_file(v->disk, "base/state", bytes.data, bytes.size);
+	return replace_image(v, "base/state", v->base_state->position, horizon, &extra);
 }
 
 /* The head need not remember what the base has now. */
@@ -536,9 +545,6 @@ int fold_step(struct volume *v, const struct lineage *path, struct moment horizo
 
 	if (!path->count)
 		return move_horizon(v, horizon);
-	r = tape_sync(v->tape, lineage_end(path, 0));
-	if (r < 0)
-		return r;
 	r = advance_state(v, path);
 	if (r >= 0)
 		r = write_intent(v, horizon, &entries);

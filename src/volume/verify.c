@@ -123,6 +123,7 @@ static void check_base_files(struct check *check, struct base *base)
 
 	lock_folds(check);
 	base_for_each(base, add_ino, &inos);
+	check->total = check->before + base_bytes(base);
 	unlock_folds(check);
 	for (size_t i = 0; i < inos.size / sizeof(uint64_t); i++) {
 		uint64_t ino = ((uint64_t *)inos.data)[i], page = 0;
@@ -132,9 +133,8 @@ static void check_base_files(struct check *check, struct base *base)
 			lock_folds(check);
 			more = base_next_page(base, ino, page, &page);
 			if (more)
-				base_verify_page(base, ino, page++, report, check);
+				done += base_verify_page(base, ino, page++, report, check);
 			unlock_folds(check);
-			done += (uint64_t)SUMS_PER_PAGE * BASE_BLOCK;
 		}
 	}
 }

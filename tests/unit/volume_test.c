@@ -29,6 +29,8 @@
 #define DIRS 3 /* the root and two below it */
 #define FILE_MAX 40000
 #define HISTORY_MAX 4000
+#define TROUBLE_STEPS 300
+#define SEEDS 6000 /* or as many as 20 seconds allow */
 #define SEGMENT (64 * 1024)
 
 /* --- The toy ---------------------------------------------------------------------------------- */
@@ -110,6 +112,12 @@ struct past {
 	struct toy toy;
 };
 
+enum trouble {
+	TROUBLE_POWER,        /* the power goes */
+	TROUBLE_FAIL_ONCE,    /* the call fails */
+	TROUBLE_FAIL_FOREVER, /* it and every later one */
+};
+
 struct run {
 	uint64_t seed, random;
 	bool loud;
@@ -120,7 +128,8 @@ struct run {
 	struct toy toy;
 	struct past *past;    /* in order of the tape */
 	size_t count, synced; /* synced: past[synced] is durable */
-	uint64_t cut_at;      /* the power goes at this call of the disk; 0: it does not */
+	enum trouble trouble;
+	uint64_t trouble_at; /* at this call of the disk; 0: none */
 	int crashes, folds, backtracks;
 };
 
@@ -562,18 +571,20 @@ static bool come_back(struct run *run)
 	run->disk = disk;
 	run->crashes++;
 	r = volume_open(disk, &run->options, &run->volume, &why);
-	if (!check(r == 0, "seed %llu: opening after a power cut: %d %s",
-		   (unsigned long long)run->seed, r, why.text))
+	if (!check(r == 0, "seed %llu: opening after trouble at call %llu: %d %s",
+		   (unsigned long long)run->seed, (unsigned long long)run->trouble_at, r, why.text))
 		return false;
 	volume_now(run->volume, &now);
 	for (i = run->count; i-- > run->synced;)
 		if (run->past[i].moment.lsn <= now.lsn &&
 		    same_tree(volume_head(run->volume), &run->past[i].toy))
 			break;
-	say(run, "power cut; back at %zu, synced %zu, count %zu\n", i, run->synced, run->count);
+	say(run, "trouble; back at %zu, synced %zu, count %zu\n", i, run->synced, run->count);
 	if (!check(i + 1 > run->synced,
-		   "seed %llu: no known tree came back after a power cut (synced %zu of %zu)",
-		   (unsigned long long)run->seed, run->synced, run->count))
+		   "seed %llu: no known tree came back after trouble at call %llu (synced %zu of "
+		   "%zu)",
+		   (unsigned long long)run->seed, (unsigned long long)run->trouble_at, run->synced,
+		   run->count))
 		return false;
 	forget_after(run, i);
 	toy = toy_copy(&run->past[i].toy);
@@ -590,6 +601,9 @@ static int reopen(struct run *run)
 	int r;
 
 	say(run, "close and open\n");
+	r = volume_sync(run->volume);
+	if (r < 0)
+		return r;
 	volume_close(run->volume);
 	run->volume = NULL;
 	r = volume_open(run->disk, &run->options, &run->volume, &why);
@@ -701,43 +715,96 @@ static void close_run(struct run *run)
 	free(run->past);
 }
 
-static bool power_is_off(struct run *run)
+static void make_trouble(struct run *run, uint64_t call)
 {
-	return run->cut_at && disk_memory_calls(run->disk) >= run->cut_at;
+	run->trouble_at = call;
+	if (run->trouble == TROUBLE_POWER)
+		disk_memory_power_cut(run->disk, call);
+	else
+		disk_memory_fail(run->disk, call, run->trouble == TROUBLE_FAIL_FOREVER);
 }
 
-/* Returns false at the first fault. */
+static bool is_in_trouble(struct run *run)
+{
+	return run->trouble_at && disk_memory_calls(run->disk) >= run->trouble_at;
+}
+
+/* One step, and what becomes of it in trouble.  Returns false at a fault. */
+static bool play_step(struct run *run, int i)
+{
+	int r = step(run);
+
+	/* A call that failed once in background work is no trouble for who asked for something
+	 * else. */
+	if (is_in_trouble(run) && (r < 0 || run->trouble != TROUBLE_FAIL_ONCE)) {
+		if (may_have_happened(r) && run->volume)
+			remember(run);
+		if (!come_back(run))
+			return false;
+		run->trouble_at = 0;
+		return true;
+	}
+	if (!check(r == 0, "seed %llu step %d: %d (%s)", (unsigned long long)run->seed, i, r,
+		   strerror(-r)))
+		return false;
+	remember(run);
+	/* Looking costs time: not after every step. */
+	return rnd(run, 4) || check(same_tree(volume_head(run->volume), &run->toy),
+				    "seed %llu step %d: the head is not the toy",
+				    (unsigned long long)run->seed, i);
+}
+
+/* With power cuts now and then.  Returns false at the first fault. */
 static bool play(struct run *run, int steps)
 {
 	for (int i = 0; i < steps && run->count < HISTORY_MAX - 2; i++) {
-		int r;
-
-		if (!run->cut_at && rnd(run, 100) == 0) {
-			run->cut_at = disk_memory_calls(run->disk) + 1 + rnd(run, 60);
-			disk_memory_power_cut(run->disk, run->cut_at);
-		}
-		r = step(run);
-		if (power_is_off(run)) {
-			if (may_have_happened(r) && run->volume)
-				remember(run);
-			if (!come_back(run))
-				return false;
-			run->cut_at = 0;
-			continue;
-		}
-		if (!check(r == 0, "seed %llu step %d: %d (%s)", (unsigned long long)run->seed, i,
-			   r, strerror(-r)))
-			return false;
-		remember(run);
-		/* Looking costs time: not after every step. */
-		if (rnd(run, 4))
-			continue;
-		if (!check(same_tree(volume_head(run->volume), &run->toy),
-			   "seed %llu step %d: the head is not the toy",
-			   (unsigned long long)run->seed, i))
+		if (!run->trouble_at && rnd(run, 100) == 0)
+			make_trouble(run, disk_memory_calls(run->disk) + 1 + rnd(run, 60));
+		if (!play_step(run, i))
 			return false;
 	}
 	return true;
+}
+
+/* The same run again and again, with trouble at its first call of the disk, its second, ... */
+static void trouble_at_every_call(enum trouble trouble)
+{
+	int64_t until = clock_monotonic_us() + 90000000;
+	uint64_t n = 1;
+	bool met = true;
+
+	for (; met && clock_monotonic_us() < until; n++) {
+		struct run run = {.seed = 11, .trouble = trouble, .loud = getenv("LOUD") != NULL};
+		bool good = open_run(&run);
+
+		make_trouble(&run, disk_memory_calls(run.disk) + n);
+		for (int i = 0; i < TROUBLE_STEPS && good; i++)
+			good = play_step(&run, i);
+		met = run.crashes || is_in_trouble(&run);
+		close_run(&run);
+		if (!good) {
+			printf("# trouble at call %llu\n", (unsigned long long)n);
+			return;
+		}
+	}
+	printf("# at each of %llu calls\n", (unsigned long long)n - 1);
+	check(!met && n > 150, "the run is too short, or the time was: %llu",
+	      (unsigned long long)n);
+}
+
+static void a_power_cut_at_any_disk_call_of_a_run_loses_nothing_acknowledged(void)
+{
+	trouble_at_every_call(TROUBLE_POWER);
+}
+
+static void any_disk_call_of_a_run_may_fail_once(void)
+{
+	trouble_at_every_call(TROUBLE_FAIL_ONCE);
+}
+
+static void the_disk_may_fail_for_good_at_any_call_of_a_run(void)
+{
+	trouble_at_every_call(TROUBLE_FAIL_FOREVER);
 }
 
 static void the_volume_does_what_a_toy_does_through_backtracks_folds_and_power_cuts(void)
@@ -745,7 +812,7 @@ static void the_volume_does_what_a_toy_does_through_backtracks_folds_and_power_c
 	int64_t until = clock_monotonic_us() + 20000000;
 	int seeds = 0, crashes = 0, folds = 0, backtracks = 0;
 
-	for (uint64_t seed = 1; clock_monotonic_us() < until && seed <= 2000; seed++) {
+	for (uint64_t seed = 1; clock_monotonic_us() < until && seed <= SEEDS; seed++) {
 		struct run run = {.seed = seed};
 		bool good = open_run(&run) && play(&run, 150);
 
@@ -776,5 +843,8 @@ int main(int argc, char **argv)
 		return !good;
 	}
 	RUN(the_volume_does_what_a_toy_does_through_backtracks_folds_and_power_cuts);
+	RUN(a_power_cut_at_any_disk_call_of_a_run_loses_nothing_acknowledged);
+	RUN(any_disk_call_of_a_run_may_fail_once);
+	RUN(the_disk_may_fail_for_good_at_any_call_of_a_run);
 	return tap_done();
 }
