@@ -135,11 +135,12 @@ static int drop_unneeded(struct volume *v, struct moment horizon)
 		timeline_prune(&v->timeline, v->base_position, horizon.lsn);
 		pthread_rwlock_unlock(&v->lock);
 	}
+	/* Readers that looked an extent up before the fold have finished once the lock was to be
+	 * had. */
+	pthread_rwlock_wrlock(&v->base_lock);
+	pthread_rwlock_unlock(&v->base_lock);
 	for (size_t i = 0; i < d.count && r >= 0; i++) {
-		/* Readers that looked an extent up before the fold have finished with it. */
-		pthread_rwlock_wrlock(&v->base_lock);
 		r = tape_drop(v->tape, d.segments[i]);
-		pthread_rwlock_unlock(&v->base_lock);
 		dropped += r >= 0;
 	}
 	free(d.segments);
