@@ -9,32 +9,37 @@
 
 #define TAPE_ALIGN 8
 
-/* Types of the tape's own records. */
+/* Types of the tape's own records: 0x8000 and up. */
 enum {
-	TAPE_TYPE_OWN = 0x8000,     /* this and up */
-	TAPE_TYPE_SEGMENT = 0x8000, /* the first of each segment; meta: struct tape_segment_meta */
-	TAPE_TYPE_CUT = 0x8001, /* what lies behind it, of lower epochs, was damaged and given up */
-	TAPE_TYPE_CLOSE = 0x8002, /* the last before a clean close: all before it is durable */
+	TAPE_TYPE_OWN = 0x8000,
+	/* The first of each segment, and nowhere else; its meta is a struct tape_segment_meta. */
+	TAPE_TYPE_SEGMENT = 0x8000,
+	/* What lies behind it, of lower epochs, was damaged and given up. */
+	TAPE_TYPE_CUT = 0x8001,
+	/* The last before a clean close: all before it is durable. */
+	TAPE_TYPE_CLOSE = 0x8002,
 };
 
 /* Feature words: an unknown bit of `incompat` keeps the tape from being opened. */
 #define TAPE_COMPAT_KNOWN 0
 #define TAPE_INCOMPAT_KNOWN 0
 
-/* Followed by: meta, zeros to a multiple of 4, table of le32 crc32c per block of data, data, zeros
- * to 8. */
+/*
+ * Then: meta, zeros to a multiple of 4, a table of le32 crc32c per block of data, data, zeros to a
+ * multiple of 8.  `crc` covers all up to the data but itself, continuing the volume's seed.
+ * `durable`: every record before this position was durable when this one was appended.  `epoch`: of
+ * the opening that appended it, from 1, higher than any before.
+ */
 struct tape_record_header {
-	le32 crc;   /*  0: crc32c over all up to the data except this field, continuing the volume's
-		       seed */
-	le16 type;  /*  4 */
-	le16 flags; /*  6: 0 */
-	le64 lsn;   /*  8 */
+	le32 crc;       /*  0 */
+	le16 type;      /*  4 */
+	le16 flags;     /*  6: 0 */
+	le64 lsn;       /*  8 */
 	le64 time_us;   /* 16 */
-	le64 durable;   /* 24: every record before this position was durable when this one was
-			   appended */
+	le64 durable;   /* 24 */
 	le32 meta_size; /* 32 */
 	le32 data_size; /* 36 */
-	le32 epoch;     /* 40: of the opening that appended it, from 1: higher than any before */
+	le32 epoch;     /* 40 */
 	le32 reserved;  /* 44: 0 */
 };
 static_assert(sizeof(struct tape_record_header) == 48, "bytes on disk");
@@ -42,10 +47,10 @@ static_assert(sizeof(struct tape_record_header) == 48, "bytes on disk");
 struct tape_segment_meta {
 	uint8_t uuid[16];   /*  0 */
 	le64 segment_bytes; /* 16 */
-	le64 prev_end; /* 24: after the last record of the segment before; own LSN in the first */
-	le32 compat;   /* 32 */
-	le32 incompat; /* 36 */
-	le64 reserved; /* 40: 0 */
+	le64 prev_end;      /* 24: where the segment before ends; own LSN in the first */
+	le32 compat;        /* 32 */
+	le32 incompat;      /* 36 */
+	le64 reserved;      /* 40: 0 */
 };
 static_assert(sizeof(struct tape_segment_meta) == 48, "bytes on disk");
 

@@ -2,8 +2,7 @@
  * Index: the headers and metas of one segment's records, without the data.
  *
  * In memory it grows at the end, by one writer, while others walk over it without a lock.  In a
- * file
- * ("tape/LSN.idx") it is derived data: whatever is wrong with it, the segment says the same.
+ * file ("tape/LSN.idx") it is derived data: whatever is wrong with it, the segment says the same.
  */
 #pragma once
 

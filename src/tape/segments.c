@@ -4,6 +4,7 @@
 #include "tape/internal.h"
 #include "base/alloc.h"
 
+#include <assert.h>
 #include <errno.h>
 
 /* --- The list ----------------------------------------------------------------------------- */
@@ -276,6 +277,7 @@ void segments_seal(struct tape *tape)
 		return;
 	tape->sealing = true;
 	while ((segment = find_unsealed(tape))) {
+		assert(segment->summary.end <= tape->durable);
 		/* Full: nobody changes or drops it. */
 		pthread_mutex_unlock(&tape->lock);
 		r = index_write(segment->index, tape->disk, &segment->summary, tape->seed);

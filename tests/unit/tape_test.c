@@ -1,5 +1,6 @@
 /*
- * The tape keeps its promises: see tape.h.  `tape_test SEED` replays one seed of the random runs.
+ * The tape keeps its promises: see tape.h.  `tape_test SEED [COUNT]` replays seeds of the random
+ * runs.
  */
 #include "tape_model.h"
 
@@ -435,19 +436,60 @@ static bool random_run(uint64_t seed)
 	return good;
 }
 
-static uint64_t run_count = 300;
+static bool random_runs(uint64_t from, uint64_t count)
+{
+	for (uint64_t seed = from; seed < from + count; seed++)
+		if (!random_run(seed))
+			return false;
+	return true;
+}
 
 static void random_runs_agree_with_the_model(void)
 {
-	for (uint64_t seed = 1; seed <= run_count; seed++)
-		if (!random_run(seed))
-			break;
+	random_runs(1, 1500);
+}
+
+/* --- On a directory ----------------------------------------------------------------------- */
+
+static int remove_one(const char *name, void *arg)
+{
+	char path[DISK_NAME_MAX];
+
+	snprintf(path, sizeof path, "tape/%s", name);
+	return disk_remove(arg, path);
+}
+
+static void a_directory_serves_as_well(void)
+{
+	char directory[] = "tape-test-XXXXXX", folder[64];
+	struct model model;
+
+	require(mkdtemp(directory) != NULL);
+	model_init(&model, 15);
+	disk_close(take(model.disk));
+	require(disk_local_open(directory, &model.disk) == 0);
+	for (int round = 0; round < 4; round++) {
+		model.options.background = round % 2;
+		require(model_open(&model) == 0);
+		model_compare(&model, true);
+		for (int i = 0; i < 90; i++)
+			require(model_append(&model) == 0 && (i % 3 || model_sync(&model) == 0));
+		check(random_drop(&model) == 0);
+		model_compare(&model, true);
+		tape_close(take(model.tape));
+		model_verify(&model);
+	}
+	disk_list(model.disk, "tape", remove_one, model.disk);
+	model_done(&model);
+	snprintf(folder, sizeof folder, "%s/tape", directory);
+	check(rmdir(folder) == 0 && rmdir(directory) == 0);
 }
 
 int main(int argc, char **argv)
 {
 	if (argc > 1)
-		return !random_run(strtoull(argv[1], NULL, 0));
+		return !random_runs(strtoull(argv[1], NULL, 0),
+				    argc > 2 ? strtoull(argv[2], NULL, 0) : 1);
 	RUN(what_is_appended_is_read_back);
 	RUN(a_reopened_tape_goes_on_where_it_ended);
 	RUN(limits_are_kept);
@@ -457,6 +499,7 @@ int main(int argc, char **argv)
 	RUN(a_time_is_found_between_its_last_record_and_the_next);
 	RUN(a_read_only_tape_changes_nothing);
 	RUN(nothing_new_costs_no_flush);
+	RUN(a_directory_serves_as_well);
 	RUN(random_runs_agree_with_the_model);
 	return tap_done();
 }
