@@ -1,6 +1,6 @@
 /*
- * Alloc: for sizes that we choose ourselves.  Running out of memory aborts: there is nothing sane to
- * do half-way through a change, and recovery after the abort is exact.  Sizes that input or disk
+ * Alloc: for sizes that we choose ourselves.  Running out of memory aborts: there is nothing sane
+ * to do half-way through a change, and recovery after the abort is exact.  Sizes that input or disk
  * choose are checked against a limit first.
  */
 #pragma once
@@ -45,10 +45,10 @@ static inline void *xmemdup(const void *p, size_t size)
 }
 
 /* Room for one more element in a growing array of which `count` are used. */
-#define xgrow(array, count, room) \
-	do { \
-		if ((count) == (room)) { \
-			(room) = (room) ? (room)*2 : 8; \
+#define xgrow(array, count, room)                                                  \
+	do {                                                                       \
+		if ((count) == (room)) {                                           \
+			(room) = (room) ? (room)*2 : 8;                            \
 			(array) = xreallocarray((array), (room), sizeof *(array)); \
-		} \
+		}                                                                  \
 	} while (0)

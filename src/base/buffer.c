@@ -6,7 +6,7 @@
 void buffer_done(struct buffer *buffer)
 {
 	free(buffer->data);
-	*buffer = (struct buffer){ 0 };
+	*buffer = (struct buffer){0};
 }
 
 void *buffer_extend(struct buffer *buffer, size_t size)

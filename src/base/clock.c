@@ -32,6 +32,7 @@ void clock_format(int64_t time_us, char text[CLOCK_TEXT_MAX])
 	localtime_r(&seconds, &local);
 	offset = local.tm_gmtoff / 60;
 	strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &local);
-	snprintf(text, CLOCK_TEXT_MAX, "%s.%06d%c%02d:%02d", day, (int)fraction, offset < 0 ? '-' : '+',
-		 (int)(offset < 0 ? -offset : offset) / 60 % 24, (int)(offset < 0 ? -offset : offset) % 60);
+	snprintf(text, CLOCK_TEXT_MAX, "%s.%06d%c%02d:%02d", day, (int)fraction,
+		 offset < 0 ? '-' : '+', (int)(offset < 0 ? -offset : offset) / 60 % 24,
+		 (int)(offset < 0 ? -offset : offset) % 60);
 }

@@ -15,8 +15,8 @@ static uint32_t update_by_table(uint32_t crc, const uint8_t *data, size_t size)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t update_by_instruction(uint32_t crc, const uint8_t *data,
-									size_t size)
+__attribute__((target("sse4.2"))) static uint32_t
+update_by_instruction(uint32_t crc, const uint8_t *data, size_t size)
 {
 	uint64_t wide = crc;
 

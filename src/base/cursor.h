@@ -1,8 +1,8 @@
 /*
  * Cursor: the bounds-checked reader for all bytes that come from outside.
  *
- * A read past the end returns zeros and sets `bad`, which stays set: parse straight through, look at
- * cursor_ok() once at the end.
+ * A read past the end returns zeros and sets `bad`, which stays set: parse straight through, look
+ * at cursor_ok() once at the end.
  */
 #pragma once
 

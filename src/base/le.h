@@ -18,19 +18,19 @@ typedef struct {
 	uint8_t b[8];
 } le64;
 
-#define DEFINE_LE(bits) \
-	static inline le##bits to_le##bits(uint##bits##_t v) \
-	{ \
-		le##bits r; \
-		v = htole##bits(v); \
-		memcpy(&r, &v, sizeof r); \
-		return r; \
-	} \
+#define DEFINE_LE(bits)                                        \
+	static inline le##bits to_le##bits(uint##bits##_t v)   \
+	{                                                      \
+		le##bits r;                                    \
+		v = htole##bits(v);                            \
+		memcpy(&r, &v, sizeof r);                      \
+		return r;                                      \
+	}                                                      \
 	static inline uint##bits##_t from_le##bits(le##bits r) \
-	{ \
-		uint##bits##_t v; \
-		memcpy(&v, &r, sizeof v); \
-		return le##bits##toh(v); \
+	{                                                      \
+		uint##bits##_t v;                              \
+		memcpy(&v, &r, sizeof v);                      \
+		return le##bits##toh(v);                       \
 	}
 
 DEFINE_LE(16)

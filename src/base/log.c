@@ -15,7 +15,7 @@ void log_set_level(enum log_level level)
 /* One write per line, so that lines of several threads and processes do not mix. */
 static void put(enum log_level level, const char *text)
 {
-	static const char *const names[] = { "debug", "info", "warning", "error" };
+	static const char *const names[] = {"debug", "info", "warning", "error"};
 	char time[CLOCK_TEXT_MAX];
 
 	clock_format(clock_realtime_us(), time);

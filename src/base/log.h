@@ -1,6 +1,7 @@
 /*
  * Log: one line per event on standard error: time with zone, level, text.
- * Programs log; libraries return errors.  Long-lived background threads (fold, flush) count as programs.
+ * Programs log; libraries return errors.  Long-lived background threads (fold, flush) count as
+ * programs.
  */
 #pragma once
 

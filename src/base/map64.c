@@ -19,7 +19,7 @@ static struct map64_slot *find(const struct map64 *map, uint64_t key)
 void map64_done(struct map64 *map)
 {
 	free(map->slots);
-	*map = (struct map64){ 0 };
+	*map = (struct map64){0};
 }
 
 void *map64_get(const struct map64 *map, uint64_t key)
@@ -29,10 +29,10 @@ void *map64_get(const struct map64 *map, uint64_t key)
 
 static void grow(struct map64 *map)
 {
-	struct map64 wider = { .room = map->room ? map->room * 2 : 16, .count = map->count };
+	struct map64 wider = {.room = map->room ? map->room * 2 : 16, .count = map->count};
 
 	wider.slots = xcalloc(wider.room, sizeof *wider.slots);
-	map64_for_each(map, slot)
+	map64_for_each (map, slot)
 		*find(&wider, slot->key) = *slot;
 	free(map->slots);
 	*map = wider;
@@ -46,7 +46,7 @@ void map64_put(struct map64 *map, uint64_t key, void *value)
 		grow(map);
 	slot = find(map, key);
 	map->count += !slot->key;
-	*slot = (struct map64_slot){ key, value };
+	*slot = (struct map64_slot){key, value};
 }
 
 void *map64_remove(struct map64 *map, uint64_t key)
@@ -71,7 +71,7 @@ void *map64_remove(struct map64 *map, uint64_t key)
 		map->slots[hole] = map->slots[i];
 		hole = i;
 	}
-	map->slots[hole] = (struct map64_slot){ 0 };
+	map->slots[hole] = (struct map64_slot){0};
 	map->count--;
 	return value;
 }

@@ -1,6 +1,6 @@
 /*
- * Map64: a hash map from non-zero 64-bit keys to pointers.  Open addressing, linear probing, at most
- * half full.  Initialise with {0}; map64_done() frees the table, not what it points to.
+ * Map64: a hash map from non-zero 64-bit keys to pointers.  Open addressing, linear probing, at
+ * most half full.  Initialise with {0}; map64_done() frees the table, not what it points to.
  */
 #pragma once
 
@@ -12,7 +12,7 @@ struct map64 {
 	struct map64_slot {
 		uint64_t key; /* 0: empty */
 		void *value;
-	} *slots;
+	} * slots;
 	size_t room; /* a power of two, or 0 */
 	size_t count;
 };
@@ -26,6 +26,7 @@ void map64_put(struct map64 *map, uint64_t key, void *value);
 void *map64_remove(struct map64 *map, uint64_t key);
 
 /* Every entry, in no particular order; the map must not change meanwhile. */
-#define map64_for_each(map, slot) \
-	for (struct map64_slot *slot = (map)->slots; slot && slot < (map)->slots + (map)->room; slot++) \
+#define map64_for_each(map, slot)                                                               \
+	for (struct map64_slot *slot = (map)->slots; slot && slot < (map)->slots + (map)->room; \
+	     slot++)                                                                            \
 		if (slot->key)

@@ -1,13 +1,13 @@
 /*
  * Disk: the only door to stable storage.
  *
- * A disk is a small tree of named files ("tape/0000000000000000.seg": at most one folder deep; folders
- * come into being with their first file).  Two implementations: disk_local_open() (a directory) and
- * disk_memory_new() (memory, with failing calls, torn writes and power cuts).
+ * A disk is a small tree of named files ("tape/0000000000000000.seg": at most one folder deep;
+ * folders come into being with their first file).  Two implementations: disk_local_open() (a
+ * directory) and disk_memory_new() (memory, with failing calls, torn writes and power cuts).
  *
- * What a power cut leaves: everything that a successful disk_file_sync(), disk_file_write_durable() or
- * disk_sync_names() covered; of the rest any part, in units of 512-byte sectors of data and of single
- * name changes, the name changes of one folder in order.
+ * What a power cut leaves: everything that a successful disk_file_sync(), disk_file_write_durable()
+ * or disk_sync_names() covered; of the rest any part, in units of 512-byte sectors of data and of
+ * single name changes, the name changes of one folder in order.
  *
  * Every function returns 0 or a count, or -errno.  All may be called from several threads; a struct
  * disk_file may be used by several threads at once.
@@ -59,14 +59,16 @@ struct disk_ops {
 	/* Make creations, renames and removals in `folder` ("" is the top) durable. */
 	int (*sync_names)(struct disk *disk, const char *folder);
 	/*
-	 * Call `fn` with each file's name inside `folder` (no folder before it), sorted, until it returns
-	 * non-zero, and return that.  A folder that does not exist is empty.
+	 * Call `fn` with each file's name inside `folder` (no folder before it), sorted, until it
+	 * returns non-zero, and return that.  A folder that does not exist is empty.
 	 */
-	int (*list)(struct disk *disk, const char *folder, int (*fn)(const char *name, void *arg), void *arg);
+	int (*list)(struct disk *disk, const char *folder, int (*fn)(const char *name, void *arg),
+		    void *arg);
 	int (*space)(struct disk *disk, struct disk_space *ret);
 	/*
-	 * Take the disk for this process, for as long as the disk is open.  -EBUSY when another process
-	 * (or another struct disk on the same place) has it; `*ret_owner` is then its process id, or 0.
+	 * Take the disk for this process, for as long as the disk is open.  -EBUSY when another
+	 * process (or another struct disk on the same place) has it; `*ret_owner` is then its
+	 * process id, or 0.
 	 */
 	int (*lock)(struct disk *disk, int *ret_owner);
 	void (*close)(struct disk *disk);
@@ -76,14 +78,16 @@ struct disk_file_ops {
 	/* Bytes read: fewer than asked only at the end of the file. */
 	ssize_t (*read)(struct disk_file *file, void *buf, size_t size, uint64_t offset);
 	/* All or an error; after an error any part may have been written.  Durable after sync(). */
-	int (*write)(struct disk_file *file, const struct iovec *iov, int iov_count, uint64_t offset);
+	int (*write)(struct disk_file *file, const struct iovec *iov, int iov_count,
+		     uint64_t offset);
 	/*
-	 * As write() and sync() of just this range in one go, past the page cache where the disk below
-	 * can (O_DIRECT, RWF_DSYNC).  Everything in whole, aligned DISK_BLOCKs; does not make the file's
-	 * growth durable: use it inside what allocate() and sync() have prepared.
+	 * As write() and sync() of just this range in one go, past the page cache where the disk
+	 * below can (O_DIRECT, RWF_DSYNC).  Everything in whole, aligned DISK_BLOCKs; does not make
+	 * the file's growth durable: use it inside what allocate() and sync() have prepared.
 	 */
 	int (*write_durable)(struct disk_file *file, const void *buf, size_t size, uint64_t offset);
-	/* fdatasync, the size included.  A failure is final: what was not yet durable may be gone. */
+	/* fdatasync, the size included.  A failure is final: what was not yet durable may be gone.
+	 */
 	int (*sync)(struct disk_file *file);
 	/* Fill [offset, offset + size) with zeros that are really written, not merely promised. */
 	int (*write_zeros)(struct disk_file *file, uint64_t offset, uint64_t size);
@@ -96,7 +100,8 @@ struct disk_file_ops {
 	void (*close)(struct disk_file *file);
 };
 
-/* --- The vtable, readable ---------------------------------------------------------------------- */
+/* --- The vtable, readable ----------------------------------------------------------------------
+ */
 
 static inline int disk_open(struct disk *disk, const char *name, int flags, struct disk_file **ret)
 {
@@ -114,8 +119,8 @@ static inline int disk_sync_names(struct disk *disk, const char *folder)
 {
 	return disk->ops->sync_names(disk, folder);
 }
-static inline int disk_list(struct disk *disk, const char *folder, int (*fn)(const char *name, void *arg),
-			    void *arg)
+static inline int disk_list(struct disk *disk, const char *folder,
+			    int (*fn)(const char *name, void *arg), void *arg)
 {
 	return disk->ops->list(disk, folder, fn, arg);
 }
@@ -132,17 +137,20 @@ static inline void disk_close(struct disk *disk)
 	if (disk)
 		disk->ops->close(disk);
 }
-static inline ssize_t disk_file_read(struct disk_file *file, void *buf, size_t size, uint64_t offset)
+static inline ssize_t disk_file_read(struct disk_file *file, void *buf, size_t size,
+				     uint64_t offset)
 {
 	return file->ops->read(file, buf, size, offset);
 }
-static inline int disk_file_writev(struct disk_file *file, const struct iovec *iov, int count, uint64_t offset)
+static inline int disk_file_writev(struct disk_file *file, const struct iovec *iov, int count,
+				   uint64_t offset)
 {
 	return file->ops->write(file, iov, count, offset);
 }
-static inline int disk_file_write(struct disk_file *file, const void *buf, size_t size, uint64_t offset)
+static inline int disk_file_write(struct disk_file *file, const void *buf, size_t size,
+				  uint64_t offset)
 {
-	struct iovec iov = { (void *)buf, size };
+	struct iovec iov = {(void *)buf, size};
 
 	return file->ops->write(file, &iov, 1, offset);
 }
@@ -183,12 +191,14 @@ static inline void disk_file_close(struct disk_file *file)
 DEFINE_CLEANUP(struct disk *, disk, disk_close)
 DEFINE_CLEANUP(struct disk_file *, disk_file, disk_file_close)
 
-/* --- Helpers made of the above (disk.c) --------------------------------------------------------- */
+/* --- Helpers made of the above (disk.c) ---------------------------------------------------------
+ */
 
 /*
  * The whole file, at most `size_max` bytes (-EFBIG beyond).  The caller frees *ret_data.
  */
-int disk_read_file(struct disk *disk, const char *name, size_t size_max, void **ret_data, size_t *ret_size);
+int disk_read_file(struct disk *disk, const char *name, size_t size_max, void **ret_data,
+		   size_t *ret_size);
 
 /*
  * Replace the file so that after any crash it is the old one or the new one, whole, and return when
@@ -196,16 +206,18 @@ int disk_read_file(struct disk *disk, const char *name, size_t size_max, void **
  */
 int disk_replace_file(struct disk *disk, const char *name, const void *data, size_t size);
 
-/* --- A directory (local.c) ---------------------------------------------------------------------- */
+/* --- A directory (local.c) ----------------------------------------------------------------------
+ */
 
 /*
- * The directory must exist.  The caller owns *ret.  lock() is flock(2) on "lock" inside it, which also
- * holds the owner's process id.  Where the filesystem has no O_DIRECT, write_durable() is a write and
- * an fdatasync.
+ * The directory must exist.  The caller owns *ret.  lock() is flock(2) on "lock" inside it, which
+ * also holds the owner's process id.  Where the filesystem has no O_DIRECT, write_durable() is a
+ * write and an fdatasync.
  */
 int disk_local_open(const char *path, struct disk **ret);
 
-/* --- Memory (memory.c) -------------------------------------------------------------------------- */
+/* --- Memory (memory.c) --------------------------------------------------------------------------
+ */
 
 /*
  * A disk in memory that remembers, beside what is, what would be there after a power cut.
@@ -218,12 +230,13 @@ void disk_memory_limit(struct disk *disk, uint64_t bytes);
 
 /*
  * Calls that change or sync the disk (open with DISK_CREATE, rename, remove, sync_names, write,
- * write_durable, sync, write_zeros, punch, truncate) are counted, from 1.  disk_memory_calls() is the
- * number so far.
+ * write_durable, sync, write_zeros, punch, truncate) are counted, from 1.  disk_memory_calls() is
+ * the number so far.
  */
 uint64_t disk_memory_calls(struct disk *disk);
 
-/* The call number `call` fails with -EIO, having done any part of its work; if `forever`, all after it too. */
+/* The call number `call` fails with -EIO, having done any part of its work; if `forever`, all after
+ * it too. */
 void disk_memory_fail(struct disk *disk, uint64_t call, bool forever);
 
 /*
@@ -235,8 +248,8 @@ void disk_memory_power_cut(struct disk *disk, uint64_t call);
 /*
  * What is left after a power cut, right now if none has happened: a new disk, owned by the caller,
  * holding all that was durable and, of the rest, a part chosen by `seed`.  Different seeds keep
- * different parts; among them now and then "nothing" and "everything".  The old disk is unchanged and may be asked
- * again with another seed.
+ * different parts; among them now and then "nothing" and "everything".  The old disk is unchanged
+ * and may be asked again with another seed.
  */
 struct disk *disk_memory_power_on(struct disk *disk, uint64_t seed);
 

@@ -13,35 +13,35 @@
 static int tap_count, tap_failures;
 static bool tap_bad;
 
-#define check(cond, ...) \
-	({ \
-		bool ok_ = (cond); \
-		if (!ok_) { \
-			tap_bad = true; \
+#define check(cond, ...)                                                           \
+	({                                                                         \
+		bool ok_ = (cond);                                                 \
+		if (!ok_) {                                                        \
+			tap_bad = true;                                            \
 			printf("# %s:%d: not so: %s ", __FILE__, __LINE__, #cond); \
-			printf(" " __VA_ARGS__); \
-			printf("\n"); \
-		} \
-		ok_; \
+			printf(" " __VA_ARGS__);                                   \
+			printf("\n");                                              \
+		}                                                                  \
+		ok_;                                                               \
 	})
 
-#define require(cond, ...) \
-	do { \
+#define require(cond, ...)                     \
+	do {                                   \
 		if (!check(cond, __VA_ARGS__)) \
-			return; \
+			return;                \
 	} while (0)
 
-#define RUN(test) \
-	do { \
-		char name_[256]; \
-		snprintf(name_, sizeof name_, "%s", #test); \
-		for (char *c_ = name_; *c_; c_++) \
-			*c_ = *c_ == '_' ? ' ' : *c_; \
-		tap_bad = false; \
-		test(); \
-		tap_failures += tap_bad; \
+#define RUN(test)                                                                    \
+	do {                                                                         \
+		char name_[256];                                                     \
+		snprintf(name_, sizeof name_, "%s", #test);                          \
+		for (char *c_ = name_; *c_; c_++)                                    \
+			*c_ = *c_ == '_' ? ' ' : *c_;                                \
+		tap_bad = false;                                                     \
+		test();                                                              \
+		tap_failures += tap_bad;                                             \
 		printf("%sok %d - %s\n", tap_bad ? "not " : "", ++tap_count, name_); \
-		fflush(stdout); \
+		fflush(stdout);                                                      \
 	} while (0)
 
 #define SKIP(name, reason) printf("ok %d - %s # SKIP %s\n", ++tap_count, name, reason)

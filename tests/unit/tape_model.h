@@ -1,8 +1,8 @@
 /*
  * Tape model: what a tape should hold, kept in an array, and the comparison of a tape with it.
  *
- * The content of record number i follows from i and the model's seed, so the model keeps only places
- * and times.
+ * The content of record number i follows from i and the model's seed, so the model keeps only
+ * places and times.
  */
 #pragma once
 
@@ -25,7 +25,7 @@ static inline uint64_t model_random(uint64_t *state)
 
 struct model_record {
 	struct tape_record record; /* as tape_append() returned it */
-	uint64_t number;	   /* what its content follows from */
+	uint64_t number;           /* what its content follows from */
 	bool dropped;
 };
 
@@ -65,8 +65,11 @@ static inline void model_init(struct model *model, uint64_t seed)
 		.random = seed,
 		.now_us = 1000000000,
 		.data_max = 9000,
-		.options = { .uuid = "model-of-a-tape", .segment_bytes = 64 * 1024,
-			     .ring_bytes = 64 * 1024, .clock = model_clock, .clock_arg = model },
+		.options = {.uuid = "model-of-a-tape",
+			    .segment_bytes = 64 * 1024,
+			    .ring_bytes = 64 * 1024,
+			    .clock = model_clock,
+			    .clock_arg = model},
 	};
 	model->disk = disk_memory_new(seed);
 }
@@ -109,7 +112,8 @@ static inline uint16_t model_type(uint64_t number)
 }
 
 /* `salt` 0: meta, 1: data.  The caller frees it. */
-static inline uint8_t *model_bytes(const struct model *model, uint64_t number, int salt, uint32_t size)
+static inline uint8_t *model_bytes(const struct model *model, uint64_t number, int salt,
+				   uint32_t size)
 {
 	uint64_t state = model->seed * 1000003 + number * 2 + salt;
 	uint8_t *bytes = xmalloc(size + 8);
@@ -122,11 +126,12 @@ static inline uint8_t *model_bytes(const struct model *model, uint64_t number, i
 	return bytes;
 }
 
-/* --- Doing --------------------------------------------------------------------------------------- */
+/* --- Doing ---------------------------------------------------------------------------------------
+ */
 
 static inline int model_open(struct model *model)
 {
-	struct problem why = { "" };
+	struct problem why = {""};
 	int r = tape_open(model->disk, &model->options, &model->tape, &why);
 
 	if (r < 0) {
@@ -144,7 +149,7 @@ static inline int model_append(struct model *model)
 	CLEANUP(free) uint8_t *meta = model_bytes(model, number, 0, meta_size);
 	CLEANUP(free) uint8_t *data = model_bytes(model, number, 1, size);
 	uint32_t split = size ? number * 7919 % size : 0;
-	struct iovec iov[2] = { { data, split }, { data + split, size - split } };
+	struct iovec iov[2] = {{data, split}, {data + split, size - split}};
 	struct tape_record record;
 	int r;
 
@@ -152,7 +157,7 @@ static inline int model_append(struct model *model)
 	if (r < 0)
 		return r;
 	xgrow(model->records, model->count, model->room);
-	model->records[model->count++] = (struct model_record){ record, number, false };
+	model->records[model->count++] = (struct model_record){record, number, false};
 	return 0;
 }
 
@@ -165,7 +170,8 @@ static inline int model_sync(struct model *model)
 	return r;
 }
 
-/* --- Comparing ------------------------------------------------------------------------------------ */
+/* --- Comparing
+ * ------------------------------------------------------------------------------------ */
 
 struct model_compare {
 	struct model *model;
@@ -174,7 +180,7 @@ struct model_compare {
 };
 
 static inline bool same_record(const struct model *model, const struct model_record *mine,
-			const struct tape_record *found)
+			       const struct tape_record *found)
 {
 	CLEANUP(free) uint8_t *meta = model_bytes(model, mine->number, 0, mine->record.meta_size);
 
@@ -200,11 +206,12 @@ static inline int compare_one(const struct tape_record *found, void *arg)
 }
 
 /* Data [skip, skip + size) of the record is what it should be. */
-static inline bool model_read(struct model *model, const struct model_record *mine, uint32_t skip, uint32_t size)
+static inline bool model_read(struct model *model, const struct model_record *mine, uint32_t skip,
+			      uint32_t size)
 {
 	CLEANUP(free) uint8_t *data = model_bytes(model, mine->number, 1, mine->record.data_size);
 	CLEANUP(free) uint8_t *buf = xmalloc(size);
-	struct problem why = { "" };
+	struct problem why = {""};
 	int r = tape_read(model->tape, mine->record.lsn, skip, buf, size, &why);
 
 	return check(r == 0, "seed %" PRIu64 ": read of %" PRIu64 ": %d %s", model->seed,
@@ -216,8 +223,8 @@ static inline bool model_read(struct model *model, const struct model_record *mi
 /* The tape holds exactly the model's records; with `data`, read every one. */
 static inline bool model_compare(struct model *model, bool data)
 {
-	struct model_compare compare = { .model = model };
-	struct problem why = { "" };
+	struct model_compare compare = {.model = model};
+	struct problem why = {""};
 	bool same = true;
 	int r;
 
@@ -231,7 +238,8 @@ static inline bool model_compare(struct model *model, bool data)
 		return false;
 	for (size_t i = 0; data && same && i < model->count; i++)
 		if (!model->records[i].dropped)
-			same = model_read(model, &model->records[i], 0, model->records[i].record.data_size);
+			same = model_read(model, &model->records[i], 0,
+					  model->records[i].record.data_size);
 	return same;
 }
 
@@ -248,16 +256,16 @@ static inline bool model_verify(struct model *model)
 	int r = tape_verify(model->disk, model->options.uuid, model->options.segment_bytes,
 			    model->tape ? tape_durable(model->tape) : 0, count_line, NULL, &lines);
 
-	return check(r == 0 && lines == 0, "seed %" PRIu64 ": verify: %d, %d lines", model->seed, r, lines);
+	return check(r == 0 && lines == 0, "seed %" PRIu64 ": verify: %d, %d lines", model->seed, r,
+		     lines);
 }
 
-/* --- After a crash --------------------------------------------------------------------------------- */
-
-
+/* --- After a crash
+ * --------------------------------------------------------------------------------- */
 
 /*
- * The tape has been opened after a crash: forget what was never acknowledged and is not there.  What was
- * dropped may be back.  False when an acknowledged record is missing.
+ * The tape has been opened after a crash: forget what was never acknowledged and is not there. What
+ * was dropped may be back.  False when an acknowledged record is missing.
  */
 static inline bool model_adopt(struct model *model)
 {
@@ -267,13 +275,15 @@ static inline bool model_adopt(struct model *model)
 		uint64_t lsn = model->records[i].record.lsn;
 
 		if (model->records[i].dropped && lsn < tape_end(model->tape))
-			model->records[i].dropped = !tape_covers(model->tape, lsn / bytes * bytes, lsn + 1);
+			model->records[i].dropped =
+				!tape_covers(model->tape, lsn / bytes * bytes, lsn + 1);
 	}
 	while (model->count > 0 &&
 	       model->records[model->count - 1].record.lsn >= tape_end(model->tape))
 		model->count--;
-	complete = check(model->count >= model->acked, "seed %" PRIu64 ": %zu records of %zu acknowledged",
-			 model->seed, model->count, model->acked);
+	complete = check(model->count >= model->acked,
+			 "seed %" PRIu64 ": %zu records of %zu acknowledged", model->seed,
+			 model->count, model->acked);
 	model->acked = model->count;
 	return complete;
 }

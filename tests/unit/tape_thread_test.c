@@ -102,14 +102,15 @@ static void wait_for_records(struct tape *tape, uint64_t count)
 static void syncs_that_arrive_together_share_one_flush(void)
 {
 	enum { THREADS = 9 };
+	struct disk_ops ops; /* before the disk, which is closed by them */
 	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
 	struct tape_options quiet = options;
-	struct disk_ops ops = *disk->ops;
 	pthread_t threads[THREADS];
 	struct tape_stats stats;
 	struct tape *tape;
 	void *failed;
 
+	ops = *disk->ops;
 	real_open = ops.open;
 	ops.open = gated_open;
 	disk->ops = &ops;
