@@ -66,6 +66,56 @@ static void the_horizon_passes_through_abandoned_stretches(void)
 	bed_done(&bed);
 }
 
+/*
+ * Goal: what the horizon has let go of is not promised again by a longer window, also after a
+ * crash. Method: a stretch that is abandoned at once, so that it is dropped without a fold; then
+ * the power goes, the window is made as long as can be, and every moment since must be refused or
+ * be as it was.
+ */
+static void a_longer_window_promises_only_what_is_still_there(void)
+{
+	struct moment moments[12];
+	struct moment start;
+	struct bed bed;
+	char said[8];
+
+	require(bed_init(&bed, 10 * SECOND));
+	bed_say(&bed, "f", "start");
+	start = bed_now(&bed);
+	for (int i = 0; i < 12; i++) {
+		snprintf(said, sizeof said, "%05d", i);
+		if (i <= 5)
+			bed_fill(&bed, "noise", 20);
+		bed_say(&bed, "f", said);
+		moments[i] = bed_now(&bed);
+		if (i == 5)
+			check(bed_back(&bed, start) == 0);
+		bed.now_us += SECOND;
+	}
+	bed.now_us += 3 * SECOND;
+	check(volume_sync(bed.volume) == 0);
+	for (int passed = 0; passed < 10; passed++) {
+		struct moment horizon;
+
+		bed.now_us += SECOND;
+		check(bed_maintain(&bed) == 0);
+		require(bed_power_cut(&bed, passed) == 0, "%s", bed.why.text);
+		check(volume_set_window(bed.volume, 100000 * SECOND) == 0);
+		volume_horizon(bed.volume, &horizon);
+		for (int i = 0; i < 12; i++) {
+			CLEANUP(view) struct view *view = NULL;
+			int r = volume_view(bed.volume, &moments[i], &view, &bed.why);
+
+			snprintf(said, sizeof said, "%05d", i);
+			check(r == (moments[i].lsn < horizon.lsn ? -ERANGE : 0),
+			      "%d after %d: %d %s", i, passed, r, bed.why.text);
+			check(r < 0 || bed_says(view, "f", said), "%d after %d", i, passed);
+		}
+		check(volume_set_window(bed.volume, 10 * SECOND) == 0);
+	}
+	bed_done(&bed);
+}
+
 /* A volume with something to fold; `said` is what the files say. */
 static bool prepare(struct bed *bed)
 {
@@ -284,6 +334,7 @@ static void a_window_of_zero_keeps_no_history_and_one_set_again_does(void)
 int main(void)
 {
 	RUN(the_horizon_passes_through_abandoned_stretches);
+	RUN(a_longer_window_promises_only_what_is_still_there);
 	RUN(a_fold_survives_a_power_cut_at_every_disk_call);
 	RUN(a_fold_survives_the_failure_of_every_disk_call);
 	RUN(folding_moves_only_the_newest_version);
