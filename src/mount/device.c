@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "mount/operations.h"
 #include "mount/state.h"
+#include "mount/warden.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -32,6 +33,7 @@ struct device {
 	struct mount *mount;
 	struct worker *workers;
 	unsigned count; /* of the workers that run */
+	struct warden *warden;
 };
 
 /*
@@ -99,6 +101,8 @@ static void *work(void *arg)
 	ssize_t n;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	if (worker->slot == 0)
+		warden_post(worker->device->warden);
 	while ((n = receive(mount->fd, in, PROTOCOL_REQUEST_MAX)) >= 0)
 		serve(worker, in, n);
 	if (n != -ENODEV && n != -ECONNABORTED)
@@ -132,6 +136,7 @@ int device_start(struct mount *mount, unsigned threads, struct device **ret)
 	int r = 0;
 
 	device->mount = mount;
+	device->warden = warden_new(&mount->outside);
 	device->workers = xcalloc(threads, sizeof *device->workers);
 	/* Signals are for the program's other threads. */
 	sigfillset(&all);
@@ -141,12 +146,19 @@ int device_start(struct mount *mount, unsigned threads, struct device **ret)
 		device->count += r >= 0;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (device->count)
+		warden_await(device->warden);
 	if (r < 0) {
 		device_stop(device);
 		return r;
 	}
 	*ret = device;
 	return 0;
+}
+
+void device_end(struct device *device)
+{
+	warden_free(take(device->warden));
 }
 
 /*
@@ -157,6 +169,7 @@ void device_stop(struct device *device)
 {
 	if (!device)
 		return;
+	device_end(device);
 	for (unsigned i = 0; i < device->count; i++)
 		pthread_cancel(device->workers[i].thread);
 	for (unsigned i = 0; i < device->count; i++) {

@@ -13,6 +13,9 @@ struct device;
 /* Start `threads` threads serving mount->fd.  The caller owns *ret. */
 int device_start(struct mount *mount, unsigned threads, struct device **ret);
 
+/* Before an orderly unmount: from now on nobody ends the connection when this process dies. */
+void device_end(struct device *device);
+
 /* Stop and free; a request half-way through is finished, one not begun is left to the kernel.  NULL
  * is fine. */
 void device_stop(struct device *device);

@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #define THREADS_DEFAULT 8
 
@@ -82,28 +80,14 @@ static void mount_free(struct mount *mount)
 }
 DEFINE_CLEANUP(struct mount *, mount_half, mount_free)
 
-/*
- * The number of the filesystem on `path`, without asking the server: it might be us, see outside.h.
- */
-static dev_t device_on(const char *path)
-{
-	struct statx st;
-
-	if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &st) < 0)
-		return 0;
-	return makedev(st.stx_dev_major, st.stx_dev_minor);
-}
-
 static int serve(struct mount *mount, unsigned threads)
 {
-	int r = device_start(mount,
-			     MIN(threads ? threads : THREADS_DEFAULT, (unsigned)FLIGHT_SLOTS),
-			     &mount->device);
+	int r;
 
-	if (r < 0)
-		return r;
-	mount->outside = (struct outside){mount->path, device_on(mount->path)};
-	return wait_for_hello(mount);
+	mount->outside = (struct outside){mount->path, outside_device(mount->path)};
+	r = device_start(mount, MIN(threads ? threads : THREADS_DEFAULT, (unsigned)FLIGHT_SLOTS),
+			 &mount->device);
+	return r < 0 ? r : wait_for_hello(mount);
 }
 
 int mount_open(struct volume *volume, const char *path, const struct mount_options *options,
@@ -135,7 +119,7 @@ void mount_close(struct mount *mount)
 	if (!mount)
 		return;
 	/* Somebody may have unmounted it already, and mounted something else there. */
-	if (device_on(mount->path) == mount->outside.device_number) {
+	if (outside_device(mount->path) == mount->outside.device_number) {
 		/* Pages dirtied through mappings would be lost with a connection that ends under
 		 * them. */
 		outside_sync(&mount->outside);

@@ -17,6 +17,10 @@ struct outside {
 	dev_t device_number; /* what must be there; else nothing is done */
 };
 
+/* The number of the filesystem on `path`, without asking its server, who might be us; 0 when there
+ * is none. */
+dev_t outside_device(const char *path);
+
 /* Write back all pages dirtied through mappings, and wait for it. */
 void outside_sync(const struct outside *outside);
 

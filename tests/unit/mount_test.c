@@ -1132,6 +1132,27 @@ static void serve_and_rewind(const char *dir, int wake, int ready)
 			give_up(&own);
 }
 
+/* A server that writes into its own mount, as an import does. */
+static void serve_and_write(const char *dir, int ready)
+{
+	struct mount_options options = {0};
+	struct world own = {.disk = disk_memory_new(1)};
+	struct volume_format_options format = {.segment_bytes = 8 << 20};
+	char path[200], page[PAGE] = {0};
+	int fd;
+
+	snprintf(path, sizeof path, "%s/own", dir);
+	if (volume_format(own.disk, &format, &own.why) < 0 || world_open_volume(&own) < 0 ||
+	    mount_open(own.volume, dir, &options, &own.mount, &own.why) < 0)
+		give_up(&own);
+	fd = open(path, O_RDWR | O_CREAT, 0644);
+	if (fd < 0 || write(ready, "x", 1) != 1)
+		give_up(&own);
+	while (pwrite(fd, page, sizeof page, 0) == sizeof page)
+		;
+	give_up(&own);
+}
+
 /* Has the process ended?  Within ten seconds, or it never will. */
 static bool ends(pid_t pid)
 {
@@ -1187,6 +1208,38 @@ static void a_server_killed_while_it_rewinds_does_not_hang(void)
 	mkdir(dir, 0755);
 	for (int i = 0; i < 30 && !tap_bad; i++)
 		kill_a_rewinding_server(dir, 500 + i * 311);
+	rmdir(dir);
+}
+
+/*
+ * Method: kill it at any moment of its writes; a thread of it waits for an answer from those that
+ * are dead.
+ */
+static void a_server_killed_while_it_writes_into_its_own_mount_does_not_hang(void)
+{
+	struct timespec pause = {0, 0};
+	char dir[128], byte;
+	int ready[2];
+	pid_t pid;
+
+	snprintf(dir, sizeof dir, "%s/stale", world_dir);
+	mkdir(dir, 0755);
+	for (int i = 0; i < 30 && !tap_bad; i++) {
+		require(pipe(ready) == 0);
+		fflush(stdout);
+		pid = fork();
+		if (pid == 0)
+			serve_and_write(dir, ready[1]);
+		close(ready[1]);
+		check(read(ready[0], &byte, 1) == 1);
+		close(ready[0]);
+		pause.tv_nsec = 100000 + i * 7000;
+		nanosleep(&pause, NULL);
+		kill(pid, SIGKILL);
+		if (!check(ends(pid), "it hangs"))
+			umount2(dir, MNT_FORCE);
+		check(mount_clear_stale(dir, &world.why) == 0, "%s", world.why.text);
+	}
 	rmdir(dir);
 }
 
@@ -1286,6 +1339,7 @@ static int run_all(void)
 	RUN(a_place_that_cannot_be_mounted_on_is_named);
 	RUN(what_a_dead_process_left_mounted_is_cleared_away);
 	RUN(a_server_killed_while_it_rewinds_does_not_hang);
+	RUN(a_server_killed_while_it_writes_into_its_own_mount_does_not_hang);
 	RUN(closing_does_not_wait_for_those_who_still_use_it);
 	RUN(a_mount_that_somebody_took_off_closes_quietly);
 	RUN(it_can_be_mounted_by_the_helper_of_those_who_are_not_root);

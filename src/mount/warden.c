@@ -1,0 +1,130 @@
+#include "mount/warden.h"
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+/* What the kernel sends to the warden; nobody else does. */
+#define DEATH_SIGNAL SIGUSR1
+
+#define CONNECTIONS "/sys/fs/fuse/connections"
+
+struct warden {
+	const struct outside *outside;
+	int hold;          /* a detached copy of the mount, or -1 */
+	pid_t parent, pid; /* pid 0: not posted */
+	sem_t posted;
+	char stack[64 * 1024];
+};
+
+static bool abort_connection(dev_t number)
+{
+	CLEANUP(fd) int fd = -1;
+	char path[64];
+
+	snprintf(path, sizeof path, CONNECTIONS "/%u/abort", minor(number));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	return fd >= 0 && write(fd, "1", 1) == 1;
+}
+
+/* Where nobody has mounted the place of the connections: for ourselves alone. */
+static void mount_connections(void)
+{
+	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		mount("none", CONNECTIONS, "fusectl", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
+/*
+ * In the child.  It shares the thread-local variables, errno among them, of the thread that made
+ * it: what it calls while that thread lives does not fail.
+ */
+static int watch(void *arg)
+{
+	struct warden *warden = arg;
+	sigset_t set;
+
+	if (warden->hold > 0)
+		close_range(0, warden->hold - 1, 0);
+	close_range(warden->hold + 1, ~0u, 0);
+	prctl(PR_SET_NAME, "unspill-warden");
+	prctl(PR_SET_PDEATHSIG, DEATH_SIGNAL);
+	sigemptyset(&set);
+	sigaddset(&set, DEATH_SIGNAL);
+	if (getppid() == warden->parent)
+		sigwaitinfo(&set, NULL);
+	if (!abort_connection(warden->outside->device_number)) {
+		mount_connections();
+		abort_connection(warden->outside->device_number);
+	}
+	return 0;
+}
+
+/*
+ * A connection is found by its number, which is another's as soon as the filesystem is gone.  While
+ * we hold a copy of the mount, detached so that nobody who unmounts meets it, the filesystem is not
+ * gone.
+ */
+struct warden *warden_new(const struct outside *outside)
+{
+	struct warden *warden = xcalloc(1, sizeof *warden);
+
+	warden->outside = outside;
+	warden->hold = open_tree(AT_FDCWD, outside->path,
+				 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+	sem_init(&warden->posted, 0, 0);
+	return warden;
+}
+
+static void post(struct warden *warden)
+{
+	uintptr_t top = ALIGN_DOWN((uintptr_t)warden->stack + sizeof warden->stack, 16);
+	sigset_t all, before;
+
+	warden->parent = getpid();
+	/* The child starts with everything blocked. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	warden->pid = clone(watch, (void *)top, CLONE_VM, warden);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	/* It has its own. */
+	close(warden->hold);
+}
+
+void warden_post(struct warden *warden)
+{
+	if (warden->hold >= 0)
+		post(warden);
+	sem_post(&warden->posted);
+}
+
+void warden_await(struct warden *warden)
+{
+	while (sem_wait(&warden->posted) < 0)
+		;
+}
+
+void warden_free(struct warden *warden)
+{
+	if (!warden)
+		return;
+	if (warden->pid == 0 && warden->hold >= 0)
+		close(warden->hold);
+	if (warden->pid > 0) {
+		kill(warden->pid, SIGKILL);
+		while (waitpid(warden->pid, NULL, __WCLONE) < 0 && errno == EINTR)
+			;
+	}
+	sem_destroy(&warden->posted);
+	free(warden);
+}
