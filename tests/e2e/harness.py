@@ -74,6 +74,8 @@ def main(*tests):
             print(f"not ok {number} - {name}", flush=True)
             # Clients that it left at work would disturb the next.
             for ledger in Ledger.all:
+                if isinstance(ledger.server, Cluster):
+                    note(ledger.server.logs())
                 if ledger.process and ledger.process.poll() is None:
                     ledger.process.kill()
                     ledger.process.wait()
