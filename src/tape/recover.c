@@ -115,11 +115,23 @@ struct scan {
 	bool bad_data; /* in some record */
 };
 
-/* Walk the segment, building its index, up to a record at `trust` or later whose data is damaged.
+/*
+ * The segment after says that this one ends where the record begins, and it is of a later opening:
+ * the record is what an earlier one has left behind the end that the later one found.
  */
-static int scan_segment(struct recovery *rec, uint64_t lsn, uint64_t trust, struct scan *ret)
+static bool is_stale(const struct record *record, const struct walk_start *next)
 {
+	return next && record->lsn >= from_le64(next->meta.prev_end) &&
+	       record->epoch < next->record.epoch;
+}
 
+/*
+ * Walk the segment, building its index, up to a record at `trust` or later whose data is damaged.
+ * `next`: the start of the segment right after it, or NULL.
+ */
+static int scan_segment(struct recovery *rec, uint64_t lsn, uint64_t trust,
+			const struct walk_start *next, struct scan *ret)
+{
 	CLEANUP(disk_file) struct disk_file *file = NULL;
 	CLEANUP(walk) struct walk walk = {0};
 	struct walk_record found;
@@ -135,9 +147,9 @@ static int scan_segment(struct recovery *rec, uint64_t lsn, uint64_t trust, stru
 	walk_init(&walk, file, lsn, rec->tape->options.segment_bytes, rec->tape->seed);
 	walk.epoch = rec->epoch;
 	while ((r = walk_next(&walk, &found)) > 0) {
-		ret->bad_data |= !found.data_ok;
-		if (!found.data_ok && found.record.lsn >= trust)
+		if (is_stale(&found.record, next) || (!found.data_ok && found.record.lsn >= trust))
 			break;
+		ret->bad_data |= !found.data_ok;
 		note_proof(rec, &found);
 		segment_count_record(ret->segment, &found.record, walk.at);
 		if (!record_is_own(&found.record))
@@ -177,15 +189,16 @@ static int peek(struct recovery *rec, uint64_t lsn, struct walk_start *ret)
 	return r < 0 ? read_failed(rec, r, lsn) : r;
 }
 
-/* The tape goes on in segment `lsn`, right after what was found so far or after a gap. */
-static bool continues(struct recovery *rec, uint64_t lsn, const struct walk_start *start)
+/* A segment that begins like this is not older than what was found so far, and continues it if it
+ * can. */
+static bool continues(const struct recovery *rec, const struct segment *after, uint64_t lsn,
+		      const struct walk_start *start)
 {
-	uint64_t bytes = rec->tape->options.segment_bytes;
-
-	if (start->record.epoch < rec->epoch)
-		return false;
-	return !rec->tail || rec->tail->summary.lsn + bytes != lsn ||
-	       from_le64(start->meta.prev_end) == rec->end;
+	if (!after)
+		return true;
+	return start->record.epoch >= after->summary.last_epoch &&
+	       (after->summary.lsn + rec->tape->options.segment_bytes != lsn ||
+		from_le64(start->meta.prev_end) == after->summary.end);
 }
 
 static void add_tail(struct recovery *rec, struct segment *segment, enum segment_state state)
@@ -216,22 +229,28 @@ static bool add_by_index(struct recovery *rec, uint64_t lsn)
 }
 
 /*
- * After the segment was walked: is it whole because a later one says so?  1: the next one continues
- * it, or it stands before a gap, and then must have been sealed before what followed was dropped.
+ * Walk the segment and see whether it is whole because the next one that is there says so: that one
+ * continues it; or it stands behind a gap, and this one was sealed before what followed was
+ * dropped. 1, 0 or -errno; the caller owns ret->segment but for an error.
  */
-static int is_continued(struct recovery *rec, size_t i, const struct segment *segment)
+static int scan_and_ask_next(struct recovery *rec, size_t i, struct scan *ret)
 {
-	struct recovery after = *rec;
-	struct walk_start start;
-	int r;
+	uint64_t lsn = rec->listing.segments[i], next_lsn = 0;
+	struct walk_start next;
+	int r, begun = 0;
 
-	if (i + 1 == rec->listing.segment_count)
-		return 0;
-	after.tail = (struct segment *)segment;
-	after.end = segment->summary.end;
-	after.epoch = segment->summary.last_epoch;
-	r = peek(&after, rec->listing.segments[i + 1], &start);
-	return r > 0 ? continues(&after, rec->listing.segments[i + 1], &start) : r;
+	if (i + 1 < rec->listing.segment_count) {
+		next_lsn = rec->listing.segments[i + 1];
+		begun = peek(rec, next_lsn, &next);
+		if (begun < 0)
+			return begun;
+	}
+	r = scan_segment(rec, lsn, UINT64_MAX,
+			 begun && next_lsn - lsn == rec->tape->options.segment_bytes ? &next : NULL,
+			 ret);
+	if (r < 0)
+		return r;
+	return begun && continues(rec, ret->segment, next_lsn, &next);
 }
 
 /* Returns 1 to go on to the next segment, 0 when the tail has been found, or -errno. */
@@ -240,6 +259,7 @@ static int visit(struct recovery *rec, size_t i, struct scan *ret_tail)
 	uint64_t lsn = rec->listing.segments[i];
 	struct tape *tape = rec->tape;
 	struct walk_start start;
+	struct segment *segment;
 	int r;
 
 	if (add_by_index(rec, lsn))
@@ -247,22 +267,17 @@ static int visit(struct recovery *rec, size_t i, struct scan *ret_tail)
 	r = peek(rec, lsn, &start);
 	if (r < 0)
 		return r;
-	if (r == 0 || !continues(rec, lsn, &start))
+	if (r == 0 || !continues(rec, rec->tail, lsn, &start))
 		return 0;
 	rec->rest = i + 1;
-	r = scan_segment(rec, lsn, UINT64_MAX, ret_tail);
-	if (r < 0)
+	r = scan_and_ask_next(rec, i, ret_tail);
+	if (r <= 0)
 		return r;
-	r = is_continued(rec, i, ret_tail->segment);
-	if (r <= 0) {
-		if (r < 0)
-			segment_free(take(ret_tail->segment));
-		return r;
-	}
-	if (!tape->options.read_only && index_write(ret_tail->segment->index, tape->disk,
-						    &ret_tail->segment->summary, tape->seed) == 0)
-		index_unref(take(ret_tail->segment->index));
-	add_tail(rec, take(ret_tail->segment), SEGMENT_SEALED);
+	segment = take(ret_tail->segment);
+	if (!tape->options.read_only &&
+	    index_write(segment->index, tape->disk, &segment->summary, tape->seed) == 0)
+		index_unref(take(segment->index));
+	add_tail(rec, segment, SEGMENT_SEALED);
 	return 1;
 }
 
@@ -359,7 +374,7 @@ static int find_end(struct recovery *rec, struct scan *tail)
 	if (tail->bad_data) {
 		rec->epoch = epoch;
 		segment_free(take(tail->segment));
-		r = scan_segment(rec, lsn, rec->proven, tail);
+		r = scan_segment(rec, lsn, rec->proven, NULL, tail);
 		if (r < 0)
 			return r;
 	}

@@ -273,32 +273,45 @@ static int walk_all(struct verify *v, struct walk *walk, uint64_t end)
 	return 0;
 }
 
-/* Where the segment ends is not known: at the first place without a record, unless there is proof.
+/*
+ * One step where the segment's end is not known: it is at the first place without a record, or
+ * whose record has damaged data, unless there is proof of more.  1: go on; 0: the end; -errno.
  */
+static int step_in_tail(struct verify *v, size_t i, struct disk_file *file, struct walk *walk,
+			uint64_t stop)
+{
+	uint64_t at = walk->at;
+	struct walk_record found;
+	int r, r_proven = 1;
+
+	r = walk_next(walk, &found);
+	if (r < 0)
+		return r;
+	if (r == 0 || !found.data_ok) {
+		v->epoch = MAX(v->epoch, walk->epoch);
+		r_proven = is_proven(v, i, file, at);
+	}
+	if (r_proven <= 0)
+		return r_proven;
+	if (r == 0)
+		return skip_damage(v, walk, stop);
+	look_at(v, &found);
+	return 1;
+}
+
 static int walk_tail(struct verify *v, size_t i, struct disk_file *file, struct walk *walk)
 {
 	uint64_t stop = v->lsn + v->segment_bytes;
-	struct walk_record found;
-	int r;
+	int r = 1;
 
 	if (v->durable_to)
 		stop = MIN(stop, v->durable_to);
-	while (walk->at + sizeof(struct tape_record_header) <= stop) {
-		r = walk_next(walk, &found);
-		if (r > 0)
-			look_at(v, &found);
-		if (r == 0) {
-			v->epoch = MAX(v->epoch, walk->epoch);
-			r = is_proven(v, i, file, walk->at);
-			if (r > 0)
-				r = skip_damage(v, walk, stop);
-		}
-		if (r <= 0)
-			return r;
-		if (!go_on(v, v->done + (walk->at - v->lsn)))
+	while (r > 0 && walk->at + sizeof(struct tape_record_header) <= stop) {
+		r = step_in_tail(v, i, file, walk, stop);
+		if (r > 0 && !go_on(v, v->done + (walk->at - v->lsn)))
 			return -ECANCELED;
 	}
-	return 0;
+	return MIN(r, 0);
 }
 
 /* --- Its index ---------------------------------------------------------------------------- */
