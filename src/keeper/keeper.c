@@ -267,10 +267,15 @@ static bool is_idle(struct keeper *keeper)
 
 /* Nothing that was written since can be trusted to be durable: recovery decides, in a new process.
  */
-static bool is_broken(struct keeper *keeper)
+static bool is_broken(struct keeper *keeper, int64_t *next_us)
 {
 	struct volume_stats stats;
+	int64_t now_us = clock_monotonic_us();
 
+	/* The figures cost something: not at every turn while a server starts. */
+	if (now_us < *next_us)
+		return false;
+	*next_us = now_us + HEALTH_INTERVAL_MS * INT64_C(1000);
 	volume_get_stats(keeper->volume, &stats);
 	if (!stats.broken)
 		return false;
@@ -284,6 +289,8 @@ static bool is_broken(struct keeper *keeper)
 /* Until there is a reason to end; the exit code. */
 static int run(struct keeper *keeper, int signal_fd, bool *ret_at_once)
 {
+	int64_t health_us = 0;
+
 	for (;;) {
 		struct pollfd fds[4] = {{.fd = signal_fd, .events = POLLIN},
 					{.fd = keeper->wake_fd, .events = POLLIN}};
@@ -301,7 +308,7 @@ static int run(struct keeper *keeper, int signal_fd, bool *ret_at_once)
 		}
 		if (is_asked_to_leave(keeper, ret_at_once))
 			return KEEPER_EXIT_DONE;
-		if (is_broken(keeper)) {
+		if (is_broken(keeper, &health_us)) {
 			*ret_at_once = true;
 			return KEEPER_EXIT_FAILED;
 		}
