@@ -241,6 +241,31 @@ static void what_was_before_the_database_is_no_moment_to_go_back_to(void)
 	check(is_state("running"));
 }
 
+/* The way of the server's files is blocked while it runs: what runs does not mind, a start does. */
+static void a_server_that_does_not_start_at_the_new_head_is_told_and_another_backtrack_helps(void)
+{
+	char server[PATH_MAX], away[PATH_MAX];
+	json_t *result;
+	struct stat st;
+
+	cluster_path(cluster, "run/server", server);
+	cluster_path(cluster, "run/server.away", away);
+	check(rename(server, away) == 0);
+	CLEANUP(fd) int fd = open(server, O_WRONLY | O_CREAT, 0600);
+	check(fd >= 0 && stat(server, &st) == 0);
+	check(!rewind_to(json_pack("{s:b}", "now", 1)));
+	check(strcmp(code.code, "server-failed") == 0 && strstr(why.text, "does not start there"),
+	      "%s %s", code.code, why.text);
+	check(strstr(why.text, "run/server/tmp") && strstr(why.text, "back to lsn:"), "%s",
+	      why.text);
+	check(is_state("failed"));
+	check(unlink(server) == 0 && rename(away, server) == 0);
+	result = rewind_to(json_pack("{s:b}", "now", 1));
+	check(result, "%s", why.text);
+	json_decref(result);
+	check(is_state("running"));
+}
+
 static void a_killed_server_comes_back(void)
 {
 	pid_t pid = number("pid");
@@ -304,6 +329,7 @@ static void run_all(void)
 	RUN(marks_and_moments_are_served_without_a_server);
 	RUN(a_database_is_created_once);
 	RUN(what_was_before_the_database_is_no_moment_to_go_back_to);
+	RUN(a_server_that_does_not_start_at_the_new_head_is_told_and_another_backtrack_helps);
 	RUN(a_killed_server_comes_back);
 	RUN(a_killed_keeper_comes_back_with_its_server);
 	RUN(a_stopped_cluster_stays_stopped_and_a_started_one_comes_up_by_itself);
