@@ -450,6 +450,8 @@ def main(args):
         say("built " + os.path.relpath(binary, TOP), time.monotonic() - begin)
         story = Story(options, Unspill(binary, os.environ["UNSPILL_HOME"]))
         story.tell()
+        if not options.keep:
+            story.shop.cluster.run("delete", "--yes", timeout=120)
     except (NotProved, Failed, subprocess.TimeoutExpired) as error:
         print(paint("1;31", "\nNOT PROVED: " if isinstance(error, NotProved) else "\nFAILED: ") + str(error), flush=True)
         if story and story.shop:
@@ -462,7 +464,6 @@ def main(args):
     if options.keep:
         keep(story.shop.cluster, binary, sandbox)
     else:
-        story.shop.cluster.run("delete", "--yes", timeout=120)
         say("the cluster is deleted; nothing is left in " + place)
     return 0
 

@@ -27,7 +27,7 @@ static json_t *size_of(const struct cluster *cluster, const char *below)
 
 	walked_bytes = 0;
 	if (cluster_path(cluster, below, path))
-		nftw(path, add_size, 16, FTW_PHYS | FTW_MOUNT);
+		nftw(path, add_size, 16, FTW_PHYS);
 	return json_integer((json_int_t)walked_bytes);
 }
 

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -172,13 +173,35 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* A removal must not wander into what somebody mounted.  (To compare device numbers is no way to
+ * tell: on an overlay a folder and its files differ.) */
+static int check_no_mounts(const char *directory, struct problem *why)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	size_t length = strlen(directory);
+	struct mntent entry;
+	char text[4 * PATH_MAX];
+	int r = 0;
+
+	if (!mounts)
+		return problem_errno(why, -errno, "cannot read /proc/self/mounts");
+	while (r == 0 && getmntent_r(mounts, &entry, text, sizeof text))
+		if (strncmp(entry.mnt_dir, directory, length) == 0 && entry.mnt_dir[length] == '/')
+			r = problem(why, -EBUSY, "something is mounted on '%s'", entry.mnt_dir);
+	endmntent(mounts);
+	return r;
+}
+
 /* What is ours in the directory, and nothing else; cluster.json last, so that an interrupted
  * removal can be repeated. */
 static int remove_contents(const char *directory, struct problem *why)
 {
 	static const char *const ours[] = {"mnt", "volume", "run", "cluster.json.new",
 					   "cluster.json"};
+	int none = check_no_mounts(directory, why);
 
+	if (none < 0)
+		return none;
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
 		char path[PATH_MAX + 32];
 		int r;
@@ -186,7 +209,7 @@ static int remove_contents(const char *directory, struct problem *why)
 		snprintf(path, sizeof path, "%s/%s", directory, ours[i]);
 		if (access(path, F_OK) < 0 && errno == ENOENT)
 			continue;
-		r = nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+		r = nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 		if (r < 0)
 			return problem_errno(why, r == -1 ? -errno : r, "cannot remove '%s'", path);
 	}

@@ -273,6 +273,38 @@ def every_command_has_help_and_a_manual_page():
         check("unspill " + verb in text, f"unspill {verb} --help: {text}")
 
 
+def what_somebody_mounted_in_a_cluster_is_not_deleted_with_it():
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    other = unspill().create("second")
+    foreign = other.path("volume/foreign")
+    os.mkdir(foreign)
+    run(["mount", "-t", "tmpfs", "none", foreign])
+    with open(os.path.join(foreign, "precious"), "w", encoding="utf-8") as file:
+        file.write("mine")
+    refused("delete", "second", "--yes", says=["mounted", foreign])
+    check(os.path.exists(os.path.join(foreign, "precious")), "it is gone")
+    run(["umount", foreign])
+    other.run("delete", "--yes")
+    check(not os.path.exists(other.directory), "something is left")
+
+
+def a_cluster_on_an_overlay_as_in_a_container_is_deleted_whole():
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    for name in ("lower", "memory", "overlay"):
+        os.mkdir(sandbox(name))
+    run(["mount", "-t", "tmpfs", "-o", "size=1500m", "none", sandbox("memory")])
+    os.mkdir(sandbox("memory/upper"))
+    os.mkdir(sandbox("memory/work"))
+    layers = f"lowerdir={sandbox('lower')},upperdir={sandbox('memory/upper')},workdir={sandbox('memory/work')}"
+    run(["mount", "-t", "overlay", "-o", layers, "none", sandbox("overlay")])
+    os.chmod(sandbox("overlay"), 0o755)
+    other = unspill().create("second", "--dir", sandbox("overlay/second"))
+    other.run("delete", "--yes")
+    check(not os.listdir(sandbox("overlay")), "something is left")
+
+
 def a_free_port_is_found_when_none_is_asked_for():
     unspill().run("create", "second")
     other = Cluster(unspill(), "second")
@@ -311,5 +343,7 @@ main(
     two_keepers_never_open_one_volume,
     many_starts_at_once_make_one_keeper,
     every_command_has_help_and_a_manual_page,
+    what_somebody_mounted_in_a_cluster_is_not_deleted_with_it,
+    a_cluster_on_an_overlay_as_in_a_container_is_deleted_whole,
     a_free_port_is_found_when_none_is_asked_for,
 )
