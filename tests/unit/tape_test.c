@@ -152,6 +152,37 @@ static void a_stale_record_behind_a_torn_one_is_no_successor(void)
 	try_stale_record(true);
 }
 
+/*
+ * A is acknowledged; of B only the head has reached the disk.  The next opening's first record does
+ * not fit behind A, so B stays where it is, in front of the segment that C begins.
+ */
+static void the_head_of_a_torn_record_does_not_hide_the_next_segment(void)
+{
+	struct model model;
+	struct tape_record a, b, c;
+	char types[16] = "";
+
+	model_init(&model, 16);
+	require(model_open(&model) == 0);
+	require(append_sized(&model, 30000, 'a', &a) == 0 && model_sync(&model) == 0);
+	require(append_sized(&model, 20000, 'b', &b) == 0 && model_sync(&model) == 0);
+	power_cycle(&model);
+	require(disk_memory_flip(model.disk, "tape/0000000000000000.seg", b.end - 100, 1) == 0);
+
+	require(model_open(&model) == 0);
+	check(tape_end(model.tape) == a.end);
+	require(append_sized(&model, 40000, 'c', &c) == 0 && c.lsn > 65536);
+	check(model_sync(&model) == 0);
+	power_cycle(&model);
+	/* Its name was not synced. */
+	require(disk_remove(model.disk, "tape/0000000000000000.idx") == 0);
+	model_verify(&model);
+	require(model_open(&model) == 0);
+	check(tape_scan(model.tape, 0, UINT64_MAX, collect_types, types, NULL) == 0);
+	check(strcmp(types, "ac") == 0, "%s", types);
+	model_done(&model);
+}
+
 static int first_sealed(const struct tape_segment *segment, void *arg)
 {
 	*(uint64_t *)arg = segment->lsn;
@@ -502,6 +533,7 @@ int main(int argc, char **argv)
 	RUN(a_reopened_tape_goes_on_where_it_ended);
 	RUN(limits_are_kept);
 	RUN(a_stale_record_behind_a_torn_one_is_no_successor);
+	RUN(the_head_of_a_torn_record_does_not_hide_the_next_segment);
 	RUN(dropped_segments_are_used_again_and_their_old_records_are_not_seen);
 	RUN(a_full_disk_changes_nothing_and_dropping_helps);
 	RUN(a_time_is_found_between_its_last_record_and_the_next);
