@@ -112,7 +112,8 @@ static int search_proof(struct recovery *rec, uint64_t lsn, uint64_t at, bool *r
 
 struct scan {
 	struct segment *segment;
-	bool bad_data; /* in some record */
+	bool bad_data;   /* in some record */
+	int64_t time_us; /* of the last record, the tape's own included */
 };
 
 /*
@@ -151,6 +152,7 @@ static int scan_segment(struct recovery *rec, uint64_t lsn, uint64_t trust,
 			break;
 		ret->bad_data |= !found.data_ok;
 		note_proof(rec, &found);
+		ret->time_us = found.record.time_us;
 		segment_count_record(ret->segment, &found.record, walk.at);
 		if (!record_is_own(&found.record))
 			index_add(ret->segment->index, (const void *)found.bytes,
@@ -381,6 +383,9 @@ static int find_end(struct recovery *rec, struct scan *tail)
 
 	if (tail->segment)
 		add_tail(rec, take(tail->segment), SEGMENT_ACTIVE);
+	/* One of the tape's own may be all that still tells the time of records that were dropped.
+	 */
+	rec->time_us = MAX(rec->time_us, tail->time_us);
 out:
 	segment_free(tail->segment);
 	return r;

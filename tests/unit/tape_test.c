@@ -297,6 +297,31 @@ static void a_time_is_found_between_its_last_record_and_the_next(void)
 	model_done(&model);
 }
 
+static void time_goes_on_although_all_that_had_it_was_dropped(void)
+{
+	struct model model;
+	int64_t now = 500;
+	struct tape_record a, b;
+
+	model_init(&model, 17);
+	model.options.clock = set_clock;
+	model.options.clock_arg = &now;
+	require(model_open(&model) == 0);
+	require(append_sized(&model, 40000, 'a', &a) == 0 && model_sync(&model) == 0);
+	/* The next segment has begun, but of its first record only the head has reached the disk.
+	 */
+	require(append_sized(&model, 40000, 'b', &b) == 0 && model_sync(&model) == 0);
+	require(tape_drop(model.tape, 0) == 0);
+	power_cycle(&model);
+	require(disk_memory_flip(model.disk, "tape/0000000000010000.seg", b.end % 65536 - 100, 1) ==
+		0);
+	now = 10;
+	require(model_open(&model) == 0);
+	check(tape_end(model.tape) == b.lsn && tape_last_time(model.tape) == 500);
+	require(append_sized(&model, 10, 'c', &b) == 0 && b.time_us == 500);
+	model_done(&model);
+}
+
 /* --- Read-only
  * -------------------------------------------------------------------------------------- */
 
@@ -547,6 +572,7 @@ int main(int argc, char **argv)
 	RUN(dropped_segments_are_used_again_and_their_old_records_are_not_seen);
 	RUN(a_full_disk_changes_nothing_and_dropping_helps);
 	RUN(a_time_is_found_between_its_last_record_and_the_next);
+	RUN(time_goes_on_although_all_that_had_it_was_dropped);
 	RUN(a_read_only_tape_changes_nothing);
 	RUN(nothing_new_costs_no_flush);
 	RUN(a_directory_serves_as_well);
