@@ -8,10 +8,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <mntent.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -247,9 +249,6 @@ static int check_options(const struct cluster_options *options, struct cluster *
 	char version[128];
 	int r;
 
-	r = cluster_check_name(options->name, why);
-	if (r < 0)
-		return r;
 	if (!engine)
 		return problem(why, -ENOENT, "there is no engine '%.64s'; there is %s", name,
 			       names);
@@ -270,6 +269,25 @@ static int check_options(const struct cluster_options *options, struct cluster *
 	return cluster_choose_port(options, engine, cluster, why);
 }
 
+/* Until it is closed, nobody else makes a cluster here: two at once would find the same port free.
+ */
+static int lock_list(struct problem *why)
+{
+	char home[PATH_MAX];
+	int r = cluster_home(true, home, why);
+
+	if (r < 0)
+		return r;
+	r = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r < 0 || flock(r, LOCK_EX) < 0) {
+		int error = -errno;
+
+		fd_cleanup(&r);
+		return problem_errno(why, error, "cannot lock '%s'", home);
+	}
+	return r;
+}
+
 int cluster_make(const struct cluster_options *options, struct cluster **ret, struct problem *why)
 {
 	CLEANUP(cluster) struct cluster *cluster = xcalloc(1, sizeof *cluster);
@@ -277,6 +295,12 @@ int cluster_make(const struct cluster_options *options, struct cluster **ret, st
 	struct made made = {0};
 	int r;
 
+	r = cluster_check_name(options->name, why);
+	if (r < 0)
+		return r;
+	CLEANUP(fd) int lock = lock_list(why);
+	if (lock < 0)
+		return lock;
 	r = check_options(options, cluster, &engine, why);
 	if (r < 0)
 		return r;

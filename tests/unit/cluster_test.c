@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static char top[64] = "/tmp/unspill-cluster-XXXXXX", home[128];
 static struct problem why;
@@ -200,6 +201,31 @@ static void a_taken_port_is_refused_and_a_free_one_found(void)
 	drop(second);
 }
 
+static void clusters_made_at_the_same_time_get_ports_of_their_own(void)
+{
+	enum { COUNT = 6 };
+	struct cluster *all[COUNT] = {NULL};
+	pid_t pids[COUNT];
+	char name[16];
+	int status;
+
+	for (int i = 0; i < COUNT; i++) {
+		snprintf(name, sizeof name, "c%d", i);
+		pids[i] = fork();
+		if (pids[i] == 0)
+			_exit(make(name) ? 0 : 1);
+	}
+	for (int i = 0; i < COUNT; i++) {
+		snprintf(name, sizeof name, "c%d", i);
+		check(waitpid(pids[i], &status, 0) == pids[i] && status == 0);
+		require(cluster_find(name, &all[i], &why) == 0, "%s", why.text);
+		for (int j = 0; j < i; j++)
+			check(all[j]->port != all[i]->port, "%d", all[i]->port);
+	}
+	for (int i = 0; i < COUNT; i++)
+		drop(all[i]);
+}
+
 static void a_volume_with_a_keeper_is_not_deleted(void)
 {
 	struct cluster *cluster = make("kept");
@@ -311,6 +337,7 @@ int main(void)
 		SKIP("a directory that the servers user cannot reach is refused",
 		     "the server runs as ourselves");
 	RUN(a_taken_port_is_refused_and_a_free_one_found);
+	RUN(clusters_made_at_the_same_time_get_ports_of_their_own);
 	RUN(a_volume_with_a_keeper_is_not_deleted);
 	RUN(the_list_is_sorted_and_shows_what_is_broken);
 	RUN(damaged_settings_are_named_and_newer_ones_refused);
