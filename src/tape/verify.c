@@ -47,6 +47,9 @@ struct verify {
 	struct seen *seen;
 	size_t seen_count, seen_room;
 	bool whole; /* no record of it is missing */
+	/* Its index, as it was before the walk: an open tape may write one meanwhile. */
+	struct summary summary;
+	int r_summary;
 };
 
 /* --- Reports ------------------------------------------------------------------------------ */
@@ -107,13 +110,13 @@ static int peek(struct verify *v, uint64_t lsn, struct walk_start *ret)
 /* 1 and the position after its last record, when the index or the next segment tells; 0; -errno. */
 static int known_end(struct verify *v, size_t i, uint64_t *ret)
 {
-	struct summary summary;
 	struct walk_start start;
 	int r;
 
-	r = index_read_summary(v->disk, v->lsn, v->segment_bytes, v->seed, &summary);
+	r = index_read_summary(v->disk, v->lsn, v->segment_bytes, v->seed, &v->summary);
+	v->r_summary = r;
 	if (r == 0) {
-		*ret = summary.end;
+		*ret = v->summary.end;
 		return 1;
 	}
 	if (r != -ENOENT && r != -EBADMSG)
@@ -337,8 +340,9 @@ static int match_one(const struct tape_record *record, void *arg)
 	       crc32c(0, record->meta, record->meta_size) != seen->meta_crc;
 }
 
-static bool summary_agrees(struct verify *v, const struct summary *summary)
+static bool summary_agrees(const struct verify *v)
 {
+	const struct summary *summary = &v->summary;
 	uint64_t data_bytes = 0;
 	int64_t first = 0, last = 0;
 
@@ -355,16 +359,12 @@ static bool summary_agrees(struct verify *v, const struct summary *summary)
 static int check_index(struct verify *v)
 {
 	struct match match = {.v = v};
-	struct summary summary;
 	char name[TAPE_NAME_MAX];
 	uint64_t from = 0;
-	int r, differs = 0;
+	int r = v->r_summary, differs = 0;
 
-	r = index_read_summary(v->disk, v->lsn, v->segment_bytes, v->seed, &summary);
-	if (r == -ENOENT)
-		return 0;
 	if (r == 0)
-		r = index_walk_file(v->disk, &summary, v->seed, &from, UINT64_MAX, match_one,
+		r = index_walk_file(v->disk, &v->summary, v->seed, &from, UINT64_MAX, match_one,
 				    &match, &differs);
 	if (r == -EBADMSG) {
 		note(v, "%s is damaged; nothing is lost, its segment is read instead",
@@ -372,8 +372,7 @@ static int check_index(struct verify *v)
 		return 0;
 	}
 	/* Where records are missing, the segment is what was reported. */
-	if (r == 0 && v->whole &&
-	    (differs || match.at != v->seen_count || !summary_agrees(v, &summary)))
+	if (r == 0 && v->whole && (differs || match.at != v->seen_count || !summary_agrees(v)))
 		note(v, "%s does not agree with its segment", index_name(name, v->lsn));
 	return r == -ENOENT ? 0 : r;
 }
@@ -451,6 +450,7 @@ static int verify_segment(struct verify *v, size_t i)
 		v->end = 0;
 	v->seen_count = 0;
 	v->whole = true;
+	v->r_summary = -ENOENT;
 	r = disk_open(v->disk, v->name, DISK_READ_ONLY, &file);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;

@@ -227,6 +227,38 @@ static void *read_on(void *arg)
 	return NULL;
 }
 
+struct verifier {
+	struct disk *disk;
+	struct tape *tape;
+	unsigned rounds, lines;
+	char first[300];
+};
+
+static void count_line(const char *line, void *arg)
+{
+	struct verifier *verifier = arg;
+
+	if (verifier->lines++ == 0)
+		snprintf(verifier->first, sizeof verifier->first, "%s", line);
+}
+
+static void *verify_on(void *arg)
+{
+	struct verifier *verifier = arg;
+
+	while (!atomic_load(&done) && !verifier->lines) {
+		uint64_t durable = tape_durable(verifier->tape);
+
+		if (durable == 0) /* that would say that the tape is not open */
+			continue;
+		if (tape_verify(verifier->disk, options.uuid, options.segment_bytes, durable,
+				count_line, NULL, verifier) < 0)
+			verifier->lines++;
+		verifier->rounds++;
+	}
+	return NULL;
+}
+
 static void start_writers(struct tape *tape, struct writer *writers, pthread_t *threads)
 {
 	for (unsigned i = 0; i < WRITERS; i++) {
@@ -253,21 +285,25 @@ static void check_rest(struct disk *rest, const unsigned *acked)
 }
 
 /*
- * Goal: appends, syncs, scans and reads from many threads keep the promises, also when the power
- * goes. Method: take what a power cut would leave, again and again, while the threads run.
+ * Goal: appends, syncs, scans, reads and verification from many threads keep the promises, also
+ * when the power goes. Method: take what a power cut would leave, again and again, while the
+ * threads run.
  */
-static void threads_append_sync_scan_and_read_and_nothing_acknowledged_is_lost(void)
+static void threads_append_sync_scan_read_and_verify_and_nothing_acknowledged_is_lost(void)
 {
 	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
 	static struct writer writers[WRITERS];
 	struct found reader = {0};
-	pthread_t threads[WRITERS], reading;
+	pthread_t threads[WRITERS], reading, verifying;
+	struct verifier verifier = {.disk = disk};
 	bool all = false;
 
 	require(tape_open(disk, &options, &reader.tape, NULL) == 0);
 	atomic_store(&done, false);
 	start_writers(reader.tape, writers, threads);
 	pthread_create(&reading, NULL, read_on, &reader);
+	verifier.tape = reader.tape;
+	pthread_create(&verifying, NULL, verify_on, &verifier);
 	for (uint64_t seed = 0; !all; seed++) {
 		unsigned acked[WRITERS];
 
@@ -285,7 +321,9 @@ static void threads_append_sync_scan_and_read_and_nothing_acknowledged_is_lost(v
 	}
 	atomic_store(&done, true);
 	pthread_join(reading, NULL);
+	pthread_join(verifying, NULL);
 	check(!reader.failed);
+	check(verifier.rounds > 0 && verifier.lines == 0, "%s", verifier.first);
 	tape_close(reader.tape);
 }
 
@@ -365,7 +403,7 @@ static void what_nobody_syncs_is_flushed_within_two_seconds(void)
 int main(void)
 {
 	RUN(syncs_that_arrive_together_share_one_flush);
-	RUN(threads_append_sync_scan_and_read_and_nothing_acknowledged_is_lost);
+	RUN(threads_append_sync_scan_read_and_verify_and_nothing_acknowledged_is_lost);
 	RUN(segments_are_dropped_and_used_again_while_others_write);
 	RUN(what_nobody_syncs_is_flushed_within_two_seconds);
 	return tap_done();
