@@ -173,6 +173,8 @@ static int is_proven(struct verify *v, size_t i, struct disk_file *file, uint64_
 			      &other);
 		if (r == 0)
 			r = proven_in(v, other, v->listing.segments[i], v->listing.segments[i], at);
+		else if (r == -ENOENT) /* dropped meanwhile */
+			r = 0;
 	}
 	return r;
 }
