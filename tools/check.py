@@ -32,6 +32,7 @@ TREES = {
     "gcc": ("gcc", ["--buildtype=debugoptimized"]),
     "asan": ("clang", ["-Db_sanitize=address,undefined", *SANITIZED]),
     "tsan": ("clang", ["-Db_sanitize=thread", *SANITIZED]),
+    "fuzz": ("clang", ["-Db_sanitize=address,undefined", "-Dc_args=-fsanitize=fuzzer-no-link", *SANITIZED]),
 }
 SANITIZER_ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0",
@@ -41,6 +42,7 @@ SANITIZER_ENVIRONMENT = {
 # Programs whose threads meet: worth a run under ThreadSanitizer.
 CONCURRENT = re.compile(r"tape|volume|mount|keeper|disk")
 
+FUZZ_SECONDS = 300
 E2E_TIMEOUT = {"normal": 900, "long": 4 * 3600}
 
 
@@ -196,6 +198,24 @@ def program_tests(name, long):
         )
 
 
+def fuzzers():
+    """Minutes of each; what is new is not kept, but a crash is printed, with its bytes."""
+    for file in sources("_fuzz.c"):
+        name = os.path.basename(file)[:-7]
+        fresh = os.path.join(SANDBOX, "fuzz-" + name)
+        command = [
+            os.path.join(tree("fuzz"), f"tests/fuzz/{name}_fuzz"),
+            f"-max_total_time={FUZZ_SECONDS}", f"-artifact_prefix={fresh}/", "-print_final_stats=1", "-verbosity=0",
+            fresh, f"{TOP}/tests/fuzz/corpus/{name}",
+        ]
+
+        def fuzz(title, command=command, fresh=fresh):
+            os.makedirs(fresh)
+            return run(title, command, timeout=FUZZ_SECONDS + 300)
+
+        yield f"fuzz {name} for {FUZZ_SECONDS} s", fuzz
+
+
 # --- Reading the sources --------------------------------------------------------------------------
 
 
@@ -315,7 +335,7 @@ def main(args):
 
     report = Report()
     print("TAP version 14")
-    trees = ["gcc", "asan"] + (["tsan"] if flags["--long"] else [])
+    trees = ["gcc", "asan"] + (["tsan", "fuzz"] if flags["--long"] else [])
     usable = []
     for name in trees:
         result = build(name)
@@ -325,8 +345,9 @@ def main(args):
 
     quick = list(lint_tests()) if "asan" in usable else []
     for name in usable:
-        quick += list(program_tests(name, flags["--long"]))
-    quick += list(python_tests("cli", lambda path: usable, flags["--long"], 600))
+        quick += list(fuzzers() if name == "fuzz" else program_tests(name, flags["--long"]))
+    both = [name for name in usable if name in ("gcc", "asan")]
+    quick += list(python_tests("cli", lambda path: both, flags["--long"], 600))
     slow = [] if flags["--fast"] else list(end_to_end_tests(usable, flags["--long"]))
     if flags["--list"]:
         print("\n".join(name for name, _ in quick + slow))
