@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
@@ -21,51 +22,54 @@
 #define CONNECTIONS "/sys/fs/fuse/connections"
 
 struct warden {
-	const struct outside *outside;
-	int hold;          /* a detached copy of the mount, or -1 */
+	int hold; /* a detached copy of the mount, or -1 */
+	char abort_path[64];
 	pid_t parent, pid; /* pid 0: not posted */
 	sem_t posted;
 	char stack[64 * 1024];
 };
 
-static bool abort_connection(dev_t number)
-{
-	CLEANUP(fd) int fd = -1;
-	char path[64];
+/*
+ * In the child, whose memory is that of the dead: any lock in it may be held for ever, of the C
+ * library, of a sanitizer. So it makes system calls, and nothing else.
+ */
+#define ALONE __attribute__((no_sanitize("thread")))
 
-	snprintf(path, sizeof path, CONNECTIONS "/%u/abort", minor(number));
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	return fd >= 0 && write(fd, "1", 1) == 1;
+static ALONE bool abort_connection(const struct warden *warden)
+{
+	int fd = syscall(SYS_openat, AT_FDCWD, warden->abort_path, O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && syscall(SYS_write, fd, "1", 1) == 1;
 }
 
 /* Where nobody has mounted the place of the connections: for ourselves alone. */
-static void mount_connections(void)
+static ALONE void mount_connections(void)
 {
-	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
-		mount("none", CONNECTIONS, "fusectl", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	if (syscall(SYS_unshare, CLONE_NEWNS) == 0 &&
+	    syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		syscall(SYS_mount, "none", CONNECTIONS, "fusectl", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+			NULL);
 }
 
 /*
- * In the child.  It shares the thread-local variables, errno among them, of the thread that made
- * it: what it calls while that thread lives does not fail.
+ * Errno is that of the thread that made the child: what is called while that thread lives does not
+ * fail.
  */
-static int watch(void *arg)
+static ALONE int watch(void *arg)
 {
 	struct warden *warden = arg;
-	sigset_t set;
+	uint64_t set = UINT64_C(1) << (DEATH_SIGNAL - 1);
 
 	if (warden->hold > 0)
-		close_range(0, warden->hold - 1, 0);
-	close_range(warden->hold + 1, ~0u, 0);
-	prctl(PR_SET_NAME, "unspill-warden");
-	prctl(PR_SET_PDEATHSIG, DEATH_SIGNAL);
-	sigemptyset(&set);
-	sigaddset(&set, DEATH_SIGNAL);
-	if (getppid() == warden->parent)
-		sigwaitinfo(&set, NULL);
-	if (!abort_connection(warden->outside->device_number)) {
+		syscall(SYS_close_range, 0, warden->hold - 1, 0);
+	syscall(SYS_close_range, warden->hold + 1, ~0u, 0);
+	syscall(SYS_prctl, PR_SET_NAME, "unspill-warden");
+	syscall(SYS_prctl, PR_SET_PDEATHSIG, DEATH_SIGNAL);
+	if (syscall(SYS_getppid) == warden->parent)
+		syscall(SYS_rt_sigtimedwait, &set, NULL, NULL, sizeof set);
+	if (!abort_connection(warden)) {
 		mount_connections();
-		abort_connection(warden->outside->device_number);
+		abort_connection(warden);
 	}
 	return 0;
 }
@@ -79,7 +83,8 @@ struct warden *warden_new(const struct outside *outside)
 {
 	struct warden *warden = xcalloc(1, sizeof *warden);
 
-	warden->outside = outside;
+	snprintf(warden->abort_path, sizeof warden->abort_path, CONNECTIONS "/%u/abort",
+		 minor(outside->device_number));
 	warden->hold = open_tree(AT_FDCWD, outside->path,
 				 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 	sem_init(&warden->posted, 0, 0);

@@ -11,7 +11,6 @@
 
 struct warden;
 
-/* `outside` is borrowed. */
 struct warden *warden_new(const struct outside *outside);
 
 /*
