@@ -36,7 +36,7 @@ static int reply_attributes(struct request *req, const struct volume_attr *attr)
 {
 	struct fuse_attr_out *out = request_out(req, sizeof *out);
 
-	out->attr_valid = PROTOCOL_VALID_SECONDS;
+	out->attr_valid = rewind_valid_seconds(req->mount);
 	attributes_fill(&out->attr, attr);
 	return sizeof *out;
 }

@@ -2,6 +2,7 @@
  * Names: finding, making, moving and removing them.
  */
 #include "mount/handlers.h"
+#include "mount/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,8 +16,7 @@ void entry_fill(struct request *req, struct fuse_entry_out *ret, const struct vo
 	struct mount *mount = req->mount;
 
 	ret->nodeid = attr->ino;
-	ret->entry_valid = PROTOCOL_VALID_SECONDS;
-	ret->attr_valid = PROTOCOL_VALID_SECONDS;
+	ret->entry_valid = ret->attr_valid = rewind_valid_seconds(mount);
 	attributes_fill(&ret->attr, attr);
 	if (attr->ino == VOLUME_ROOT_INO)
 		return;
@@ -40,7 +40,7 @@ static int reply_no_entry(struct request *req, const char *name)
 	struct fuse_entry_out *out = request_out(req, sizeof *out);
 
 	rewind_note_name(req->mount, req->in.nodeid, name);
-	out->entry_valid = PROTOCOL_VALID_SECONDS;
+	out->entry_valid = rewind_valid_seconds(req->mount);
 	return sizeof *out;
 }
 
@@ -214,6 +214,16 @@ int op_rmdir(struct request *req)
 	return remove_name(req, volume_rmdir);
 }
 
+/* See TOUCHES in operations.c: the other directory, and the time of what was moved. */
+static void touch_moved(struct mount *mount, uint64_t parent, const char *name)
+{
+	struct volume_attr attr;
+
+	notify_attributes(mount->fd, parent);
+	if (view_lookup(mount->view, parent, name, &attr) == 0)
+		notify_attributes(mount->fd, attr.ino);
+}
+
 static int rename_names(struct request *req, uint64_t new_parent, unsigned flags)
 {
 	struct mount *mount = req->mount;
@@ -229,7 +239,11 @@ static int rename_names(struct request *req, uint64_t new_parent, unsigned flags
 		return -EINVAL;
 	rewind_note_name(mount, req->in.nodeid, name);
 	rewind_note_name(mount, new_parent, new_name);
-	return volume_rename(mount->volume, req->in.nodeid, name, new_parent, new_name, flags);
+	r = volume_rename(mount->volume, req->in.nodeid, name, new_parent, new_name, flags);
+	if (r < 0)
+		return r;
+	touch_moved(mount, new_parent, new_name);
+	return 0;
 }
 
 int op_rename(struct request *req)

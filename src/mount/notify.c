@@ -27,12 +27,22 @@ static int unless_absent(int r)
 	return r == -ENOENT || r == -ENOTDIR || r == -ESTALE ? 0 : r;
 }
 
-int notify_inode(int fd, uint64_t ino)
+static int invalidate(int fd, uint64_t ino, int64_t from)
 {
-	struct fuse_notify_inval_inode_out inode = {.ino = ino, .off = 0, .len = 0};
+	struct fuse_notify_inval_inode_out inode = {.ino = ino, .off = from, .len = 0};
 
 	return unless_absent(
 		notify(fd, FUSE_NOTIFY_INVAL_INODE, &(struct iovec){&inode, sizeof inode}, 1));
+}
+
+int notify_inode(int fd, uint64_t ino)
+{
+	return invalidate(fd, ino, 0);
+}
+
+int notify_attributes(int fd, uint64_t ino)
+{
+	return invalidate(fd, ino, -1);
 }
 
 int notify_name(int fd, uint64_t parent, const char *name)
@@ -41,6 +51,12 @@ int notify_name(int fd, uint64_t parent, const char *name)
 	struct iovec parts[] = {{&entry, sizeof entry}, {(char *)name, entry.namelen + 1}};
 
 	return unless_absent(notify(fd, FUSE_NOTIFY_INVAL_ENTRY, parts, 2));
+}
+
+int notify_settle(int fd, uint64_t ino)
+{
+	/* The lock is taken before the kernel sees that there is no such name. */
+	return notify_name(fd, ino, "/");
 }
 
 int notify_all_names(int fd)

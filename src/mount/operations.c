@@ -1,12 +1,19 @@
 #include "mount/operations.h"
 
 #include "mount/handlers.h"
+#include "mount/notify.h"
 
 #include <errno.h>
 #include <string.h>
 
 enum {
 	CHANGES = 1, /* refused on a view */
+	/*
+	 * Changes attributes of its node that are not in the answer.  The kernel drops what it has,
+	 * but believes the answer to an earlier GETATTR that arrives after that; for an hour.  So
+	 * it is told.
+	 */
+	TOUCHES = 2,
 };
 
 struct operation {
@@ -35,27 +42,29 @@ static const struct operation operations[] = {
 	[FUSE_BATCH_FORGET] = {"batch_forget", op_batch_forget, sizeof(struct fuse_batch_forget_in),
 			       0},
 	[FUSE_READLINK] = {"readlink", op_readlink, 0, 0},
-	[FUSE_SYMLINK] = {"symlink", op_symlink, 0, CHANGES},
-	[FUSE_MKNOD] = {"mknod", op_mknod, sizeof(struct fuse_mknod_in), CHANGES},
-	[FUSE_MKDIR] = {"mkdir", op_mkdir, sizeof(struct fuse_mkdir_in), CHANGES},
-	[FUSE_CREATE] = {"create", op_create, sizeof(struct fuse_create_in), CHANGES},
-	[FUSE_LINK] = {"link", op_link, sizeof(struct fuse_link_in), CHANGES},
-	[FUSE_UNLINK] = {"unlink", op_unlink, 0, CHANGES},
-	[FUSE_RMDIR] = {"rmdir", op_rmdir, 0, CHANGES},
-	[FUSE_RENAME] = {"rename", op_rename, sizeof(struct fuse_rename_in), CHANGES},
-	[FUSE_RENAME2] = {"rename2", op_rename2, sizeof(struct fuse_rename2_in), CHANGES},
+	[FUSE_SYMLINK] = {"symlink", op_symlink, 0, CHANGES | TOUCHES},
+	[FUSE_MKNOD] = {"mknod", op_mknod, sizeof(struct fuse_mknod_in), CHANGES | TOUCHES},
+	[FUSE_MKDIR] = {"mkdir", op_mkdir, sizeof(struct fuse_mkdir_in), CHANGES | TOUCHES},
+	[FUSE_CREATE] = {"create", op_create, sizeof(struct fuse_create_in), CHANGES | TOUCHES},
+	[FUSE_LINK] = {"link", op_link, sizeof(struct fuse_link_in), CHANGES | TOUCHES},
+	[FUSE_UNLINK] = {"unlink", op_unlink, 0, CHANGES | TOUCHES},
+	[FUSE_RMDIR] = {"rmdir", op_rmdir, 0, CHANGES | TOUCHES},
+	[FUSE_RENAME] = {"rename", op_rename, sizeof(struct fuse_rename_in), CHANGES | TOUCHES},
+	[FUSE_RENAME2] = {"rename2", op_rename2, sizeof(struct fuse_rename2_in), CHANGES | TOUCHES},
 
 	[FUSE_GETATTR] = {"getattr", op_getattr, sizeof(struct fuse_getattr_in), 0},
 	[FUSE_SETATTR] = {"setattr", op_setattr, sizeof(struct fuse_setattr_in), CHANGES},
-	[FUSE_SETXATTR] = {"setxattr", op_setxattr, FUSE_COMPAT_SETXATTR_IN_SIZE, CHANGES},
+	[FUSE_SETXATTR] = {"setxattr", op_setxattr, FUSE_COMPAT_SETXATTR_IN_SIZE,
+			   CHANGES | TOUCHES},
 	[FUSE_GETXATTR] = {"getxattr", op_getxattr, sizeof(struct fuse_getxattr_in), 0},
 	[FUSE_LISTXATTR] = {"listxattr", op_listxattr, sizeof(struct fuse_getxattr_in), 0},
-	[FUSE_REMOVEXATTR] = {"removexattr", op_removexattr, 0, CHANGES},
+	[FUSE_REMOVEXATTR] = {"removexattr", op_removexattr, 0, CHANGES | TOUCHES},
 
 	[FUSE_OPEN] = {"open", op_open, sizeof(struct fuse_open_in), 0},
 	[FUSE_READ] = {"read", op_read, sizeof(struct fuse_read_in), 0},
 	[FUSE_WRITE] = {"write", op_write, sizeof(struct fuse_write_in), CHANGES},
-	[FUSE_FALLOCATE] = {"fallocate", op_fallocate, sizeof(struct fuse_fallocate_in), CHANGES},
+	[FUSE_FALLOCATE] = {"fallocate", op_fallocate, sizeof(struct fuse_fallocate_in),
+			    CHANGES | TOUCHES},
 	[FUSE_LSEEK] = {"lseek", op_lseek, sizeof(struct fuse_lseek_in), 0},
 	[FUSE_FLUSH] = {"flush", op_ignored, sizeof(struct fuse_flush_in), 0},
 	[FUSE_RELEASE] = {"release", op_ignored, sizeof(struct fuse_release_in), 0},
@@ -86,7 +95,10 @@ static int run(struct request *req, const void *data, size_t size)
 	req->arg = cursor_bytes(&req->rest, operation->arg_size);
 	if (!cursor_ok(&req->rest))
 		return -EINVAL;
-	return operation->run(req);
+	int r = operation->run(req);
+	if (r >= 0 && operation->flags & TOUCHES)
+		notify_attributes(req->mount->fd, req->in.nodeid);
+	return r;
 }
 
 void operations_serve(struct request *req, const void *data, size_t size)

@@ -40,6 +40,13 @@ void rewind_done(struct rewind *rewind)
 	pthread_mutex_destroy(&rewind->turn);
 }
 
+uint64_t rewind_valid_seconds(struct mount *mount)
+{
+	bool under_way = atomic_load_explicit(&mount->rewind.under_way, memory_order_acquire);
+
+	return under_way ? 0 : PROTOCOL_VALID_SECONDS;
+}
+
 bool rewind_switched(struct mount *mount)
 {
 	return atomic_load_explicit(&mount->rewind.switched, memory_order_acquire);
@@ -388,12 +395,29 @@ static int move_head(struct mount *mount, const struct moment *to,
 	return volume_backtrack(mount->volume, to, &inner, ret, why);
 }
 
-/* The order matters: once the requests that saw the old head are answered, the kernel's caches can
- * only get fresher. */
+/*
+ * An answer that was given before may still be on its way into the kernel's cache, behind the
+ * invalidation.
+ */
+static void settle(struct mount *mount)
+{
+	CLEANUP(free) struct node_count *nodes = NULL;
+	size_t count = nodes_list(&mount->nodes, &nodes);
+
+	flight_drain(&mount->flight);
+	notify_settle(mount->fd, VOLUME_ROOT_INO);
+	for (size_t i = 0; i < count; i++)
+		notify_settle(mount->fd, nodes[i].ino);
+}
+
+/*
+ * The order matters: once what was said of the old head is in the kernel's cache, that can only get
+ * fresher.
+ */
 static void show_new_head(struct mount *mount)
 {
 	enter(mount, REWIND_DROPPING, true);
-	flight_drain(&mount->flight);
+	settle(mount);
 	invalidate_names(mount);
 	invalidate_inodes(mount);
 	refresh_sizes(mount);
@@ -415,6 +439,7 @@ int mount_backtrack(struct mount *mount, const struct moment *to,
 		return problem(why, -EROFS, "'%s' shows a moment of the past, which does not move",
 			       mount->path);
 	pthread_mutex_lock(&rewind->turn);
+	atomic_store(&rewind->under_way, true);
 	prepare_names(mount);
 	invalidate_inodes(mount);
 	enter(mount, REWIND_PARKING, false);
@@ -425,6 +450,7 @@ int mount_backtrack(struct mount *mount, const struct moment *to,
 	else
 		enter(mount, REWIND_NONE, false);
 	forget_noted_names(rewind);
+	atomic_store(&rewind->under_way, false);
 	pthread_mutex_unlock(&rewind->turn);
 	return r;
 }

@@ -56,14 +56,18 @@ struct rewind {
 	struct cached_name *names;
 	size_t name_count, name_room;
 
-	atomic_bool switched; /* the new head is what everybody sees, the kernel's caches may still
-				 be old */
+	atomic_bool under_way; /* what is answered now is not to be cached */
+	atomic_bool switched;  /* the new head is what everybody sees, the kernel's caches may still
+				  be old */
 	atomic_bool noting_names; /* the kernel cannot forget all names at once: remember them */
 	bool no_epoch;            /* it cannot, or a test says so */
 };
 
 void rewind_init(struct rewind *rewind);
 void rewind_done(struct rewind *rewind);
+
+/* How long the kernel may believe an answer. */
+uint64_t rewind_valid_seconds(struct mount *mount);
 
 /* Ask before the volume is asked: if it is so, then what the volume says is of the new head. */
 bool rewind_switched(struct mount *mount);
