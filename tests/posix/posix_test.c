@@ -239,8 +239,7 @@ static void a_vector_is_written_and_read_in_order(void)
 	close(fd);
 }
 
-/* --- Mappings and programs
- * ------------------------------------------------------------------------ */
+/* --- Mappings and programs ------------------------------------------------------------------- */
 
 static void a_shared_mapping_and_the_file_are_one(void)
 {
