@@ -45,7 +45,7 @@ static int attach_by_syscall(const char *path, const struct attach_options *opti
 	if (fd < 0)
 		return problem_errno(why, -errno, "cannot open /dev/fuse");
 	snprintf(data, sizeof data,
-		 "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions,max_read=%u%s", fd,
+		 "fd=%d,rootmode=%o,user_id=%u,group_id=%u,default_permissions,max_read=%d%s", fd,
 		 S_IFDIR, geteuid(), getegid(), PROTOCOL_IO_MAX,
 		 options->allow_other ? ",allow_other" : "");
 	if (mount(options->source, path, "fuse.unspill",
@@ -139,8 +139,8 @@ int attach_open_by_helper(const char *path, const struct attach_options *options
 	int pair[2], fd, r;
 
 	snprintf(settings, sizeof settings,
-		 "fsname=%s,subtype=unspill,nosuid,nodev,noatime,default_permissions,max_read=%u%s%"
-		 "s",
+		 "fsname=%s,subtype=unspill,nosuid,nodev,noatime,default_permissions,"
+		 "max_read=%d%s%s",
 		 options->source, PROTOCOL_IO_MAX, options->allow_other ? ",allow_other" : "",
 		 options->read_only ? ",ro" : "");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)

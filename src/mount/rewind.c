@@ -99,8 +99,8 @@ static bool next_fresh(struct rewind *rewind, uint64_t ino, uint64_t from, uint6
 	pthread_mutex_lock(&rewind->lock);
 	fresh = map64_get(&rewind->fresh, ino);
 	for (size_t i = 0; fresh && i < fresh->count && !found; i++) {
-		*ret = (struct fresh_range){MAX(from, fresh->ranges[i].start),
-					    MIN(to, fresh->ranges[i].end)};
+		ret->start = MAX(from, fresh->ranges[i].start);
+		ret->end = MIN(to, fresh->ranges[i].end);
 		found = ret->start < ret->end;
 	}
 	pthread_mutex_unlock(&rewind->lock);
