@@ -75,6 +75,7 @@ struct volume {
 	bool stop, room_wanted, folding, space_short;
 	uint64_t rounds;
 	bool round_gained;   /* the last round gave some room */
+	bool round_more;     /* it got somewhere, and there is more to do */
 	int64_t gave_way_us; /* monotonic; when it was last told that history was given up */
 	uint64_t folds, checkpoints_written;
 	struct sample seconds[SAMPLES], minutes[SAMPLES]; /* newest at [count % SAMPLES] */

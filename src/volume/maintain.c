@@ -54,6 +54,7 @@ int volume_maintain(struct volume *volume)
 	pthread_mutex_lock(&volume->notes_lock);
 	volume->rounds++;
 	volume->round_gained = volume_free_bytes(volume) > before;
+	volume->round_more = r == 1;
 	pthread_cond_broadcast(&volume->round_done);
 	pthread_mutex_unlock(&volume->notes_lock);
 	return r;
@@ -126,21 +127,28 @@ void volume_stop_thread(struct volume *v)
 	v->thread_runs = false;
 }
 
-/* A whole round that began after the wish; it ends with the word whether room was made. */
-static bool wait_for_round(struct volume *v)
+/*
+ * Rounds that began after the wish, until one has made room, or there is nothing left to do: a step
+ * of a fold takes room before a later one, which ends a segment, gives any.  Ends with the word
+ * whether room was made.
+ */
+static bool wait_for_rounds(struct volume *v)
 {
 	uint64_t before;
 	bool gained;
 
 	pthread_mutex_lock(&v->notes_lock);
-	before = v->rounds;
-	v->room_wanted = true;
-	pthread_cond_signal(&v->wake);
-	/* One that is under way now may have looked already: its end does not count unless it
-	 * gained. */
-	while (!v->stop && (v->rounds < before + 1 || (v->rounds < before + 2 && !v->round_gained)))
-		pthread_cond_wait(&v->round_done, &v->notes_lock);
-	gained = v->round_gained;
+	do {
+		before = v->rounds;
+		v->room_wanted = true;
+		pthread_cond_signal(&v->wake);
+		/* One that is under way now may have looked already: its end does not count unless
+		 * it gained. */
+		while (!v->stop &&
+		       (v->rounds < before + 1 || (v->rounds < before + 2 && !v->round_gained)))
+			pthread_cond_wait(&v->round_done, &v->notes_lock);
+		gained = v->round_gained;
+	} while (!v->stop && !gained && v->round_more);
 	pthread_mutex_unlock(&v->notes_lock);
 	return gained;
 }
@@ -150,7 +158,7 @@ bool volume_make_room(struct volume *v)
 	int more;
 
 	if (v->thread_runs)
-		return wait_for_round(v);
+		return wait_for_rounds(v);
 	do {
 		v->room_wanted = true;
 		more = volume_maintain(v);
