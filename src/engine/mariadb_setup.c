@@ -91,7 +91,7 @@ static void last_error_line(char *text)
  */
 static int install(const struct engine_place *place, int sql_fd, struct problem *why)
 {
-	char program[PATH_MAX], extra[64], output[8192];
+	char program[PATH_MAX], extra[64], output[8192], tmpdir[PATH_MAX];
 	const char *const argv[] = {"sh",
 				    "-c",
 				    "cd \"$0\" && exec \"$@\"",
@@ -105,6 +105,7 @@ static int install(const struct engine_place *place, int sql_fd, struct problem 
 				    "--skip-name-resolve",
 				    "--innodb-flush-method=O_DIRECT",
 				    "--innodb-doublewrite=0",
+				    tmpdir, /* the caller's $TMPDIR may be nobody else's */
 				    extra,
 				    NULL};
 	struct process_options options = {.program = "/bin/sh",
@@ -121,6 +122,7 @@ static int install(const struct engine_place *place, int sql_fd, struct problem 
 		return problem(why, -ENOENT,
 			       "there is no 'mariadb-install-db' in $PATH: "
 			       "install MariaDB (Debian: apt-get install mariadb-server)");
+	snprintf(tmpdir, sizeof tmpdir, "--tmpdir=%s/server/tmp", place->run_dir);
 	snprintf(extra, sizeof extra, "--extra-file=/proc/self/fd/%d", sql_fd);
 	r = process_run(&options, SETUP_TIMEOUT_MS, output, sizeof output, why);
 	if (r < 0)

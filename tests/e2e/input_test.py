@@ -305,6 +305,14 @@ def a_cluster_on_an_overlay_as_in_a_container_is_deleted_whole():
     check(not os.listdir(sandbox("overlay")), "something is left")
 
 
+def a_tmpdir_of_ones_own_is_no_hindrance():
+    private = sandbox("private")
+    os.mkdir(private, mode=0o700)
+    tool = unspill()
+    tool.env["TMPDIR"] = private
+    tool.create("second").run("delete", "--yes")
+
+
 def a_free_port_is_found_when_none_is_asked_for():
     unspill().run("create", "second")
     other = Cluster(unspill(), "second")
@@ -345,5 +353,6 @@ main(
     every_command_has_help_and_a_manual_page,
     what_somebody_mounted_in_a_cluster_is_not_deleted_with_it,
     a_cluster_on_an_overlay_as_in_a_container_is_deleted_whole,
+    a_tmpdir_of_ones_own_is_no_hindrance,
     a_free_port_is_found_when_none_is_asked_for,
 )
