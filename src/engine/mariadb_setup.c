@@ -94,8 +94,9 @@ static int install(const struct engine_place *place, int sql_fd, struct problem 
 	char program[PATH_MAX], extra[64], output[8192], tmpdir[PATH_MAX];
 	const char *const argv[] = {"sh",
 				    "-c",
-				    "cd \"$0\" && exec \"$@\"",
+				    "cd \"$0\" && export TMPDIR=\"$1\" && shift && exec \"$@\"",
 				    place->data_dir,
+				    tmpdir, /* the caller's may be nobody else's */
 				    program,
 				    "--no-defaults",
 				    "--basedir=/usr",
@@ -105,7 +106,6 @@ static int install(const struct engine_place *place, int sql_fd, struct problem 
 				    "--skip-name-resolve",
 				    "--innodb-flush-method=O_DIRECT",
 				    "--innodb-doublewrite=0",
-				    tmpdir, /* the caller's $TMPDIR may be nobody else's */
 				    extra,
 				    NULL};
 	struct process_options options = {.program = "/bin/sh",
@@ -122,7 +122,7 @@ static int install(const struct engine_place *place, int sql_fd, struct problem 
 		return problem(why, -ENOENT,
 			       "there is no 'mariadb-install-db' in $PATH: "
 			       "install MariaDB (Debian: apt-get install mariadb-server)");
-	snprintf(tmpdir, sizeof tmpdir, "--tmpdir=%s/server/tmp", place->run_dir);
+	snprintf(tmpdir, sizeof tmpdir, "%s/server/tmp", place->run_dir);
 	snprintf(extra, sizeof extra, "--extra-file=/proc/self/fd/%d", sql_fd);
 	r = process_run(&options, SETUP_TIMEOUT_MS, output, sizeof output, why);
 	if (r < 0)
