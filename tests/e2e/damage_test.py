@@ -59,9 +59,18 @@ def last_used(path):
         with open(index, "rb") as file:
             lsn, end = struct.unpack("<16xQQ", file.read(32))
         return min(end - lsn, size)
+    return end_of_records(path)
+
+
+def end_of_records(path):
+    """A segment's records say where they lie: a recycled one has old bytes behind them, or nothing else (docs/format.md)."""
+    first, at = int(os.path.basename(path)[:-4], 16), 0
     with open(path, "rb") as file:
         data = file.read()
-    return len(data.rstrip(b"\0"))
+    while at + 48 <= len(data) and struct.unpack_from("<Q", data, at + 8)[0] == first + at:
+        meta, size = struct.unpack_from("<II", data, at + 32)
+        at += (48 + (meta + 3) // 4 * 4 + (size + 4095) // 4096 * 4 + size + 7) // 8 * 8
+    return min(at, len(data))
 
 
 def rest_matters(file, offset):
