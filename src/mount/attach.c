@@ -15,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #define HELPER "fusermount3"
@@ -205,6 +206,18 @@ int attach_open(const char *path, const struct attach_options *options, int *ret
 	if (geteuid() == 0)
 		return attach_by_syscall(path, options, ret_fd, why);
 	return attach_open_by_helper(path, options, ret_fd, why);
+}
+
+void attach_read_ahead(dev_t device, unsigned bytes)
+{
+	char path[64];
+
+	snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(device),
+		 minor(device));
+	CLEANUP(fd) int fd = open(path, O_WRONLY | O_CLOEXEC);
+	/* Refused: then sequential reads are slower, and that is all. */
+	if (fd >= 0 && dprintf(fd, "%u", bytes / 1024) < 0)
+		return;
 }
 
 static int close_by_helper(const char *path, bool lazily)

@@ -23,6 +23,12 @@ int attach_open(const char *path, const struct attach_options *options, int *ret
 int attach_open_by_helper(const char *path, const struct attach_options *options, int *ret_fd,
 			  struct problem *why);
 
+/*
+ * Let the kernel read ahead more than its 128 KiB, of the filesystem `device`.  The handshake can
+ * only lower that: call it afterwards.  Only root may; for others it stays as it is.
+ */
+void attach_read_ahead(dev_t device, unsigned bytes);
+
 /* Take it off; with `lazily`, also when somebody uses it.  -EBUSY, -EINVAL when nothing is mounted
  * there. */
 int attach_close(const char *path, bool lazily);

@@ -46,7 +46,7 @@ int op_init(struct request *req)
 		return -EPROTO;
 	}
 	out->minor = MIN(in->minor, (uint32_t)FUSE_KERNEL_MINOR_VERSION);
-	out->max_readahead = in->max_readahead;
+	out->max_readahead = PROTOCOL_READ_AHEAD;
 	out->flags = in->flags & WANTED;
 	out->max_background = BACKGROUND_MAX;
 	out->congestion_threshold = BACKGROUND_MAX * 3 / 4;

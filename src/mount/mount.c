@@ -87,7 +87,11 @@ static int serve(struct mount *mount, unsigned threads)
 	mount->outside = (struct outside){mount->path, outside_device(mount->path)};
 	r = device_start(mount, MIN(threads ? threads : THREADS_DEFAULT, (unsigned)FLIGHT_SLOTS),
 			 &mount->device);
-	return r < 0 ? r : wait_for_hello(mount);
+	if (r == 0)
+		r = wait_for_hello(mount);
+	if (r == 0)
+		attach_read_ahead(mount->outside.device_number, PROTOCOL_READ_AHEAD);
+	return r;
 }
 
 int mount_open(struct volume *volume, const char *path, const struct mount_options *options,

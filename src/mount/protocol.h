@@ -19,5 +19,8 @@
 #define PROTOCOL_IO_MAX (1024 * 1024)
 #define PROTOCOL_PAGES_MAX (PROTOCOL_IO_MAX / 4096)
 
+/* How far the kernel reads ahead of a reader that goes on and on: a full READ. */
+#define PROTOCOL_READ_AHEAD PROTOCOL_IO_MAX
+
 /* Room for a request: the header, the fixed part, and a full write or a pair of names. */
 #define PROTOCOL_REQUEST_MAX (PROTOCOL_IO_MAX + 4096)

@@ -292,6 +292,36 @@ static void a_direct_write_of_a_mebibyte_is_one_write(void)
 	close(fd);
 }
 
+/*
+ * Method: count the requests; the kernel's own 128 KiB make 64 of them.
+ */
+static void a_reader_from_start_to_end_is_read_ahead_of_by_the_mebibyte(void)
+{
+	static char buf[64 * 1024];
+	uint64_t before;
+	int fd = open_file("long", O_RDWR | O_CREAT);
+
+	memset(buf, 'r', sizeof buf);
+	for (int i = 0; i < 128; i++)
+		check(write(fd, buf, sizeof buf) == sizeof buf);
+	check(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0 && lseek(fd, 0, SEEK_SET) == 0);
+	before = stats().reads;
+	for (int i = 0; i < 128; i++)
+		check(read(fd, buf, sizeof buf) == sizeof buf);
+	check(stats().reads - before <= 24, "%llu reads of 8 MiB",
+	      (unsigned long long)(stats().reads - before));
+	close(fd);
+}
+
+static void run_read_ahead(void)
+{
+	if (access("/sys/class/bdi", W_OK) == 0)
+		RUN(a_reader_from_start_to_end_is_read_ahead_of_by_the_mebibyte);
+	else
+		SKIP("a reader from start to end is read ahead of by the mebibyte",
+		     "/sys cannot be written to");
+}
+
 enum how { PLAIN, VECTOR_DSYNC, ASYNCHRONOUS };
 
 static bool write_asynchronously(int fd, const void *buf, size_t size)
@@ -1390,6 +1420,7 @@ static int run_all(void)
 	if (!world_open(&world))
 		return 1;
 	RUN(a_direct_write_of_a_mebibyte_is_one_write);
+	run_read_ahead();
 	RUN(what_is_written_synchronously_survives_a_power_cut);
 	RUN(what_fsync_covers_survives_a_power_cut);
 	RUN(the_times_of_a_directory_are_those_of_the_last_change);
