@@ -254,7 +254,7 @@ def lint_tests():
         )
 
     def python(title):
-        files = [file for file in sources(".py", "tools/sandbox")]
+        files = [file for file in sources(".py", "tools/sandbox", "bench/run")]
         code = "import ast, sys\nfor f in sys.argv[1:]: ast.parse(open(f).read(), f)"
         return run(title, ["/usr/bin/python3", "-c", code, *files])
 

@@ -1,0 +1,58 @@
+"""Small writes, each made durable."""
+from cluster import Failed
+
+from lib import results
+from lib.files import directories, fio
+from lib.results import Result, median
+
+TITLE = "fio, 4 KiB write and fdatasync, over and over in files of 64 MiB, 1 and 4 jobs"
+PEER = "the same in the plain directory"
+TARGET = ">= 0.85"
+DISKS = "plain"
+JOBS = (1, 4)
+
+
+def minutes(wanted):
+    columns = 1 + (2 if wanted.transport == "both" else 1)
+    return (20 + len(JOBS) * columns * wanted.rounds * (min(wanted.seconds, 10) + 1)) / 60
+
+
+def writes(directory, jobs, seconds, megabytes):
+    """Per second.  The files are there: it is not their growth that is measured."""
+    job = fio(directory, "--rw=write", "--bs=4k", f"--size={megabytes}M", f"--numjobs={jobs}", "--overwrite=1", "--fdatasync=1",
+              "--time_based", f"--runtime={max(1, round(seconds))}")
+    if job["error"] or not job["write"]["total_ios"] or not job["sync"]["lat_ns"].get("N"):
+        raise Failed(f"fio wrote or synced nothing in {directory}")
+    return job["write"]["iops"]
+
+
+def run_on(bench, disk):
+    seconds, megabytes = min(bench.wanted.seconds, 10), 4 if bench.wanted.quick else 64
+    found = {}
+    with directories(bench, disk) as columns:
+        for directory in columns.values():
+            writes(directory, max(JOBS), 1, megabytes)  # lays the files out
+        for jobs in JOBS:
+            found.update({(jobs, name): [] for name in columns})
+            for turn, name in bench.turns(columns):
+                found[jobs, name].append(writes(columns[name], jobs, seconds, megabytes))
+                bench.say(f"{disk.name} disk, {jobs} jobs, round {turn + 1}: {name}: {found[jobs, name][-1]:.0f} writes/s")
+    return found
+
+
+def run(bench):
+    lines = []
+    for disk in bench.disks(DISKS):
+        found = run_on(bench, disk)
+        plain = {jobs: median(found[jobs, "plain"]) for jobs in JOBS}
+        print(results.table(
+            [f"{disk.name} disk", "durable writes/s, median (least..most)", "ratio"],
+            [[f"{jobs} job{'s' * (jobs > 1)}, {name}", results.spread(values), f"{median(values) / plain[jobs]:.2f}"]
+             for (jobs, name), values in found.items()],
+        ) + "\n", flush=True)
+        lines += [
+            Result(f"{disk.name} disk, {jobs} job{'s' * (jobs > 1)}, {name}", median(values) / plain[jobs], 0.85, peer=plain[jobs],
+                   ours=median(values), unit="writes/s", chief=name == bench.fastest)
+            for (jobs, name), values in found.items() if name != "plain"
+        ]
+    return lines
