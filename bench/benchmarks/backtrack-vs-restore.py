@@ -105,11 +105,6 @@ class Peer:
             raise Failed("after the flashback the tables are not as they were")
         return {"whole": whole, "replay": whole}
 
-    def close(self):
-        self.server.stop()
-        shutil.rmtree(self.server.directory)
-        shutil.rmtree(self.backup)
-
 
 def our_turn(bench, cluster, lsn, wanted):
     transactions = load(cluster, "oltp_write_only", bench.wanted.rows, bench.wanted.seconds)[1]
@@ -150,8 +145,6 @@ def measure(bench, disk):
         for name, times in turns.items():
             found[name].append(times)
             bench.say(f"round {turn + 1}: {name}: " + ", ".join(f"{key} {results.number(value)}" for key, value in times.items()))
-    cluster.forget_quietly()
-    peer.close()
     return found
 
 

@@ -83,7 +83,6 @@ def run(bench):
         cluster = create_cluster(bench, disk, "backtrack", bench.fastest)
         make_tables(cluster, bench.wanted.rows)
         middle = print_table(all_rounds(bench, cluster))
-        cluster.forget_quietly()
         for way, m in middle.items():
             # Where little is replayed there is still a record to be written, and a server's death to be seen.
             millions = max(1.0, m["replayed"] / 1e6)

@@ -1,6 +1,5 @@
 """A dump, loaded."""
 import os
-import shutil
 import subprocess
 import time
 
@@ -70,11 +69,6 @@ def run_on(bench, disk):
     for turn, name in bench.turns(columns):
         found[name].append(load(columns[name], path, rows))
         bench.say(f"{disk.name} disk, round {turn + 1}: {name}: {found[name][-1]:.1f} s")
-    for name, server in columns.items():
-        if name != "plain":
-            server.forget_quietly()
-    plain.stop()
-    shutil.rmtree(plain.directory)
     os.unlink(path)
     return megabytes, found
 

@@ -39,12 +39,12 @@ def read_back(directory, megabytes):
 
 def run_on(bench, disk):
     megabytes = 64 if bench.wanted.quick else 2048
-    with directories(bench, disk) as columns:
-        found = {(way, name): [] for way in ("write", "read") for name in columns}
-        for turn, name in bench.turns(columns):
-            for way, measure in (("write", written), ("read", read_back)):
-                found[way, name].append(measure(columns[name], megabytes))
-                bench.say(f"{disk.name} disk, round {turn + 1}: {way}, {name}: {found[way, name][-1]:.0f} MB/s")
+    columns = directories(bench, disk)
+    found = {(way, name): [] for way in ("write", "read") for name in columns}
+    for turn, name in bench.turns(columns):
+        for way, measure in (("write", written), ("read", read_back)):
+            found[way, name].append(measure(columns[name], megabytes))
+            bench.say(f"{disk.name} disk, round {turn + 1}: {way}, {name}: {found[way, name][-1]:.0f} MB/s")
     return found
 
 

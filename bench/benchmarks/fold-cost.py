@@ -60,8 +60,6 @@ def measure(bench, disk):
         bench.say(f"{disk.name} disk, round {turn + 1}: {name}: {found[name][-1][0]:.0f} transactions/s, {found[name][-1][1]:.0f} MiB folded")
         if name == "folding":
             drained(clusters[name])
-    for cluster in clusters.values():
-        cluster.forget_quietly()
     return found
 
 

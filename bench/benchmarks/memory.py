@@ -73,8 +73,6 @@ def measure(bench, disk):
     found[many] = when_quiet(volume)
     write_pages(path, order[:few])
     found[f"{many} and {few} of them again"] = when_quiet(volume)
-    volume.close()
-    volume.cluster.forget_quietly()
     return found
 
 

@@ -1,6 +1,4 @@
 """What the history of a transaction takes, in bytes."""
-import shutil
-
 from cluster import Failed
 from cluster import run as command
 
@@ -37,7 +35,6 @@ def measure_binlog(bench, disk):
     done = load(server, "oltp_write_only", bench.wanted.rows, events=events(bench.wanted))[1]
     bytes_each = (binlog_bytes(server) - before) / done
     server.stop()
-    shutil.rmtree(server.directory)
     return bytes_each
 
 
@@ -70,7 +67,6 @@ def measure_ours(bench, disk):
         # Whole segments are repacked: what they take now, for what was written into them.
         packed = Tape(cluster).sealed_bytes - before.sealed_bytes
         found["tape, repacked"] = fresh * packed / (after.live - before.live)
-    cluster.forget_quietly()
     return found
 
 

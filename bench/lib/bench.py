@@ -9,7 +9,7 @@ from cluster import Failed, find_binary
 from cluster import run as command
 
 from lib import catalogue, machine, options, results
-from lib.servers import Fleet
+from lib.servers import Fleet, end_all
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CLASSIC, URING = "classic", "io_uring"
@@ -86,13 +86,16 @@ class Bench:
             for column in columns[first:] + columns[:first]:
                 yield turn, column
 
-    def close_fleets(self):
-        fleets, self.fleets = self.fleets, {}
-        for fleet in fleets.values():
-            fleet.close()
+    def end_all(self):
+        """Servers, clusters, files of whatever was measured."""
+        for trouble in end_all():
+            self.say(trouble)
+        self.fleets = {}
+        for disk in self.made_disks.values():
+            disk.empty()
 
     def close(self):
-        self.close_fleets()
+        self.end_all()
         for disk in self.made_disks.values():
             disk.close()
 
@@ -128,12 +131,13 @@ def run_names(bench, wanted):
         # The servers of the first two are the same; others want the machine for themselves.
         module = catalogue.load(name)
         if not getattr(module, "USES_FLEET", False):
-            bench.close_fleets()
+            bench.end_all()
         try:
             found[name] = run_one(bench, name, module)
         except Exception as error:  # pylint: disable=broad-except
             # One that fails takes the others' results with it only if we let it.
             failed[name] = str(error) or type(error).__name__
+            bench.end_all()
             print(f"{name} failed: {failed[name]}", flush=True)
             if not isinstance(error, Failed):
                 traceback.print_exc()

@@ -127,6 +127,13 @@ class Disk:
     def __init__(self, name, directory):
         self.name, self.directory = name, directory
 
+    def empty(self):
+        for entry in os.scandir(self.directory):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)
+
     def close(self):
         pass
 

@@ -5,7 +5,6 @@ cluster; the load that they get (Debian's sysbench); a volume without a server.
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -19,6 +18,20 @@ SERVER_OPTIONS = ("innodb_buffer_pool_size=512M", "innodb_log_file_size=128M", "
 BINLOG = ("--log-bin=binlog", "--server-id=1", "--binlog-format=ROW", "--binlog-row-image=FULL")
 TABLES = THREADS = 4
 WINDOW = "72h"
+
+# What there is to be ended: functions, in the order in which things were made.
+endings = []
+
+
+def end_all():
+    """Whatever was made, also by a benchmark that failed in the middle; what does not end is said.  The newest goes first."""
+    troubles = []
+    while endings:
+        try:
+            endings.pop()()
+        except (Failed, OSError, ValueError, subprocess.TimeoutExpired) as error:
+            troubles.append(str(error))
+    return troubles
 
 
 def words(options):
@@ -87,7 +100,9 @@ def settle(server, seconds=20):
 
 
 def plain_server(directory, *more):
-    return PlainServer(directory, *("--" + option.replace("_", "-") for option in SERVER_OPTIONS), *more)
+    server = PlainServer(directory, *("--" + option.replace("_", "-") for option in SERVER_OPTIONS), *more)
+    endings.append(server.stop)
+    return server
 
 
 def make_tables(server, rows):
@@ -104,11 +119,13 @@ def transport_words(bench, transport):
     return ["--transport", transport] if knows else []
 
 
-def check_transport(cluster, transport):
-    """A mount that fell back to the other one would be measured under a wrong name."""
+def made(cluster, transport):
+    """A mount that fell back to the other transport would be measured under a wrong name."""
+    endings.append(lambda: cluster.run("delete", "--yes", timeout=120))
     said = cluster.status().get("transport")
     if said is not None and said != transport:
         raise Failed(f"the mount of {cluster.name} speaks {said}, not {transport}")
+    return cluster
 
 
 def import_cluster(bench, disk, name, source, transport, window=WINDOW):
@@ -116,17 +133,14 @@ def import_cluster(bench, disk, name, source, transport, window=WINDOW):
     unspill = home_on(bench, disk)
     unspill.run("import", name, "--from", source, "--backtrack-window", window, "--port", free_port(),
                 *transport_words(bench, transport), *words(SERVER_OPTIONS), timeout=3600)
-    cluster = Cluster(unspill, name)
-    check_transport(cluster, transport)
-    return cluster
+    return made(Cluster(unspill, name), transport)
 
 
 def create_cluster(bench, disk, name, transport, window=WINDOW):
     cluster = home_on(bench, disk).create(
         name, "--backtrack-window", window, *transport_words(bench, transport), *words(SERVER_OPTIONS)
     )
-    check_transport(cluster, transport)
-    return cluster
+    return made(cluster, transport)
 
 
 class Volume:
@@ -135,11 +149,12 @@ class Volume:
     def __init__(self, cluster):
         self.cluster = cluster
         cluster.run("stop", timeout=300)
-        self.log = open(cluster.path("keep.log"), "wb")  # pylint: disable=consider-using-with
+        self.log = open(cluster.directory + ".keep.log", "wb")  # pylint: disable=consider-using-with
         self.keeper = subprocess.Popen(
             [cluster.unspill.binary, "keep", cluster.directory, "--no-server"],
             env=cluster.unspill.env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
         )
+        endings.append(self.close)
         # It ends when nobody has been connected for a minute.
         self.connection = wait_for(self.connect, 60, "the keeper")
         self.directory = os.path.join(cluster.directory, "mnt/bench")
@@ -182,13 +197,14 @@ class DoublewriteServer(Server):
         if changed == text:
             raise Failed(f"no doublewrite to switch on in {config}")
         self.volume = Volume(cluster)
-        own = cluster.path("run/doublewrite.cnf")
+        own = cluster.directory + ".doublewrite.cnf"
         with open(own, "w", encoding="utf-8") as file:
             file.write(changed)
         self.process = subprocess.Popen(
             [program("mariadbd"), f"--defaults-file={own}", "--user=mysql"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
+        endings.append(self.close)
         wait_for(self.answers, 120, "the server with doublewrite")
         if self.value("SELECT @@innodb_doublewrite") != "1":
             raise Failed("doublewrite is not on")
@@ -196,7 +212,6 @@ class DoublewriteServer(Server):
     def close(self):
         self.process.terminate()
         self.process.wait(120)
-        self.volume.close()
 
 
 class Fleet:
@@ -241,16 +256,6 @@ class Fleet:
             self.bench.say(f"{self.disk.name} disk, round {turn + 1}: {name}: {found[name][-1]:.0f} transactions/s")
             settle(self.columns[name])
         return found
-
-    def close(self):
-        for server in self.columns.values():
-            if isinstance(server, DoublewriteServer):
-                server.close()
-                server.cluster.forget_quietly()
-            elif isinstance(server, Cluster):
-                server.forget_quietly()
-        self.plain.stop()
-        shutil.rmtree(self.plain.directory, ignore_errors=True)
 
 
 def ratios(found):
