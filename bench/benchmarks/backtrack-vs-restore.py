@@ -19,7 +19,7 @@ DISKS = "plain"
 
 def minutes(wanted):
     # Load before and in each round, on both sides; a single thread replays what four wrote.
-    return (60 + 4 * wanted.seconds + wanted.rounds * (7 * wanted.seconds + 15)) / 60
+    return (40 + wanted.seconds + wanted.rounds * (5.5 * wanted.seconds + 8)) / 60
 
 
 def checksum(server):

@@ -20,7 +20,7 @@ def stretches(wanted):
 
 
 def minutes(wanted):
-    return (30 + wanted.longest + 3 * wanted.rounds * (MORE_S + 8)) / 60
+    return (25 + wanted.longest + 3 * wanted.rounds * (MORE_S + 4)) / 60
 
 
 def make_history(bench, cluster):

@@ -13,12 +13,12 @@ TITLE = "a mariadb-dump of 1 GB (less with --megabytes) loaded with the mariadb 
 PEER = "the same server with its own defaults on the plain directory"
 TARGET = ">= 0.9"
 DISKS = "plain"
-BYTES_PER_ROW = 225  # of the dump
+BYTES_PER_ROW = 203  # of the dump
 
 
 def minutes(wanted):
     columns = 1 + (2 if wanted.transport == "both" else 1)
-    return (15 + wanted.megabytes / 25 + columns * wanted.rounds * (3 + wanted.megabytes / 20)) / 60
+    return (15 + wanted.megabytes / 20 + columns * wanted.rounds * (1 + wanted.megabytes / 20)) / 60
 
 
 def make_dump(bench, server, path):

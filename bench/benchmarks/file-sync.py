@@ -14,7 +14,11 @@ JOBS = (1, 4)
 
 def minutes(wanted):
     columns = 1 + (2 if wanted.transport == "both" else 1)
-    return (20 + len(JOBS) * columns * wanted.rounds * (min(wanted.seconds, 10) + 1)) / 60
+    return (20 + len(JOBS) * columns * wanted.rounds * (turn_seconds(wanted) + 1)) / 60
+
+
+def turn_seconds(wanted):
+    return min(wanted.seconds, 6)
 
 
 def writes(directory, jobs, seconds, megabytes):
@@ -27,7 +31,7 @@ def writes(directory, jobs, seconds, megabytes):
 
 
 def run_on(bench, disk):
-    seconds, megabytes = min(bench.wanted.seconds, 10), 4 if bench.wanted.quick else 64
+    seconds, megabytes = turn_seconds(bench.wanted), 4 if bench.wanted.quick else 64
     found = {}
     columns = directories(bench, disk)
     for directory in columns.values():

@@ -17,12 +17,12 @@ DRAIN_S = 60
 
 
 def minutes(wanted):
-    return (60 + 2 * (wanted.rounds + 1) * (turn_seconds(wanted) + 5)) / 60
+    return (25 + 2 * (wanted.rounds + 1) * (turn_seconds(wanted) + 4)) / 60
 
 
 def turn_seconds(wanted):
     """A fold takes a segment of 64 MiB at least: several of them are to pass in a turn."""
-    return wanted.seconds if wanted.quick else max(15, wanted.seconds)
+    return wanted.seconds if wanted.quick else max(10, wanted.seconds)
 
 
 def drained(cluster):

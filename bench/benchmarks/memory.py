@@ -20,7 +20,7 @@ FIXED_MIB_MAX = 256
 
 
 def minutes(wanted):
-    return 1.5
+    return 0.6
 
 
 def points(wanted):

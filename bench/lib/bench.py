@@ -57,12 +57,18 @@ class Bench:
         if kind not in self.made_disks:
             if kind == "journaled":
                 self.say("making a journaled disk")
-                made = machine.JournaledDisk(self.sandbox, (3 if self.wanted.quick else 24) * machine.GIB)
+                made = machine.JournaledDisk(self.sandbox, self.journaled_bytes())
             else:
                 os.mkdir(self.path("plain"), 0o755)
                 made = machine.Disk("plain", self.path("plain"))
             self.made_disks[kind] = made
         return self.made_disks[kind]
+
+    def journaled_bytes(self):
+        """Room for both of mariadb-*, at what a cluster writes at the most."""
+        ours = len(self.transports) + 1
+        seconds = 2 * ours * (self.wanted.rounds + 1) * self.wanted.seconds
+        return round((3 if self.wanted.quick else 8) * machine.GIB + seconds * 40e6)
 
     def disks(self, worth="plain"):
         """The disks to measure on; `worth`: those that are worth it unless told otherwise."""

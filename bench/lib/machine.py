@@ -144,7 +144,7 @@ class JournaledDisk(Disk):
     def __init__(self, directory, bytes_wanted):
         super().__init__("journaled", os.path.join(directory, "journaled"))
         self.image = os.path.join(directory, "journaled.image")
-        size = min(bytes_wanted, shutil.disk_usage(directory).free // 3) >> 20 << 20
+        size = min(bytes_wanted, shutil.disk_usage(directory).free // 2) >> 20 << 20
         # Written once, so that no side pays for the image's own growth.
         run([program("dd"), "if=/dev/zero", f"of={self.image}", "bs=1M", f"count={size >> 20}", "oflag=direct"], timeout=3600)
         run([program("mkfs.ext4"), "-q", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard",

@@ -8,8 +8,8 @@ def minutes(wanted, first):
     """`first`: the tables have to be made, and the servers warmed."""
     disks = 2 if wanted.disk == "both" else 1
     columns = 2 + (2 if wanted.transport == "both" else 1)
-    each = columns * (wanted.rounds * (wanted.seconds + 2) + (wanted.seconds if first else 5))
-    return disks * (each + (45 + 10 * columns if first else 0)) / 60
+    each = columns * (wanted.rounds * (wanted.seconds + 1.5) + (wanted.seconds if first else 5))
+    return disks * (each + (25 + 5 * columns if first else 0)) / 60
 
 
 def run(bench, script, targets):

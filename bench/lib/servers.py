@@ -255,7 +255,14 @@ class Fleet:
             found[name].append(load(self.columns[name], script, self.rows, wanted.seconds)[0])
             self.bench.say(f"{self.disk.name} disk, round {turn + 1}: {name}: {found[name][-1]:.0f} transactions/s")
             settle(self.columns[name])
+        self.check_space()
         return found
+
+    def check_space(self):
+        """History that gives way to a full disk is work that nobody wanted to measure."""
+        for name, server in self.columns.items():
+            if isinstance(server, Cluster) and server.status()["space_short"]:
+                raise Failed(f"the {self.disk.name} disk ran short of space under {name}: take fewer --rounds or --seconds")
 
 
 def ratios(found):
