@@ -35,7 +35,8 @@ enum disk_open_flags {
 
 struct disk_space {
 	uint64_t bytes_total;
-	uint64_t bytes_free; /* to us: what is reserved for root counts only when we are root */
+	/* What is reserved for root does not count, not even to root: it is for emergencies. */
+	uint64_t bytes_free;
 };
 
 struct disk_file;
@@ -91,6 +92,12 @@ struct disk_file_ops {
 	int (*sync)(struct disk_file *file);
 	/* Fill [offset, offset + size) with zeros that are really written, not merely promised. */
 	int (*write_zeros)(struct disk_file *file, uint64_t offset, uint64_t size);
+	/*
+	 * Take the range's space, and grow the file so far.  What is there stays, what is new reads
+	 * as zeros, but nothing is written: a later write there may still have to change the disk's
+	 * books.
+	 */
+	int (*allocate)(struct disk_file *file, uint64_t offset, uint64_t size);
 	/* Give the range's space back; it reads as zeros.  Size unchanged. */
 	int (*punch)(struct disk_file *file, uint64_t offset, uint64_t size);
 	int (*truncate)(struct disk_file *file, uint64_t size);
@@ -167,6 +174,10 @@ static inline int disk_file_write_zeros(struct disk_file *file, uint64_t offset,
 {
 	return file->ops->write_zeros(file, offset, size);
 }
+static inline int disk_file_allocate(struct disk_file *file, uint64_t offset, uint64_t size)
+{
+	return file->ops->allocate(file, offset, size);
+}
 static inline int disk_file_punch(struct disk_file *file, uint64_t offset, uint64_t size)
 {
 	return file->ops->punch(file, offset, size);
@@ -216,6 +227,17 @@ int disk_replace_file(struct disk *disk, const char *name, const void *data, siz
  */
 int disk_local_open(const char *path, struct disk **ret);
 
+/* --- Room on demand (lending.c) -----------------------------------------------------------------
+ */
+
+/*
+ * The disk `below` (borrowed, not closed with it), but where that has no room, `lend` is asked to
+ * make some, so many bytes at least, and as long as it says true the call is tried again.  `lend`
+ * is called with no lock held.
+ */
+struct disk *disk_lending_new(struct disk *below, bool (*lend)(uint64_t bytes, void *arg),
+			      void *arg);
+
 /* --- Memory (memory.c) --------------------------------------------------------------------------
  */
 
@@ -230,8 +252,8 @@ void disk_memory_limit(struct disk *disk, uint64_t bytes);
 
 /*
  * Calls that change or sync the disk (open with DISK_CREATE, rename, remove, sync_names, write,
- * write_durable, sync, write_zeros, punch, truncate) are counted, from 1.  disk_memory_calls() is
- * the number so far.
+ * write_durable, sync, write_zeros, allocate, punch, truncate) are counted, from 1.
+ * disk_memory_calls() is the number so far.
  */
 uint64_t disk_memory_calls(struct disk *disk);
 

@@ -288,24 +288,50 @@ static int local_sync(struct disk_file *file)
 	return fdatasync(file_of(file)->fd) < 0 ? -errno : 0;
 }
 
+static int take_space(int fd, uint64_t offset, uint64_t size)
+{
+	while (fallocate(fd, 0, offset, size) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
 static int local_write_zeros(struct disk_file *file, uint64_t offset, uint64_t size)
 {
 	CLEANUP(free) void *zeros = xcalloc(1, ZEROS_BYTES);
 	int fd = file_of(file)->fd;
+	int r;
 
 	/* One extent where possible, and a full disk says so at once. */
-	if (fallocate(fd, 0, offset, size) < 0 && errno != EOPNOTSUPP && errno != EINTR)
-		return -errno;
+	r = take_space(fd, offset, size);
+	if (r < 0 && r != -EOPNOTSUPP)
+		return r;
 	while (size > 0) {
 		size_t n = MIN(size, (uint64_t)ZEROS_BYTES);
-		int r = write_all(fd, zeros, n, offset, 0);
 
+		r = write_all(fd, zeros, n, offset, 0);
 		if (r < 0)
 			return r;
 		offset += n;
 		size -= n;
 	}
 	return 0;
+}
+
+static int local_allocate(struct disk_file *file, uint64_t offset, uint64_t size)
+{
+	int r = take_space(file_of(file)->fd, offset, size);
+	struct stat st;
+
+	if (r != -EOPNOTSUPP)
+		return r;
+	/* Where nothing can be promised: what is new is written; holes stay holes. */
+	if (fstat(file_of(file)->fd, &st) < 0)
+		return -errno;
+	if (offset + size <= (uint64_t)st.st_size)
+		return 0;
+	size = MIN(size, offset + size - st.st_size);
+	return local_write_zeros(file, MAX(offset, (uint64_t)st.st_size), size);
 }
 
 static int local_punch(struct disk_file *file, uint64_t offset, uint64_t size)
@@ -368,6 +394,7 @@ static const struct disk_file_ops file_ops = {
 	.write_durable = local_write_durable,
 	.sync = local_sync,
 	.write_zeros = local_write_zeros,
+	.allocate = local_allocate,
 	.punch = local_punch,
 	.truncate = local_truncate,
 	.size = local_size,
@@ -411,7 +438,7 @@ static int local_space(struct disk *disk, struct disk_space *ret)
 	if (fstatvfs(local_of(disk)->dir, &st) < 0)
 		return -errno;
 	ret->bytes_total = (uint64_t)st.f_blocks * st.f_frsize;
-	ret->bytes_free = (uint64_t)(geteuid() == 0 ? st.f_bfree : st.f_bavail) * st.f_frsize;
+	ret->bytes_free = (uint64_t)st.f_bavail * st.f_frsize;
 	return 0;
 }
 

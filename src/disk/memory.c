@@ -516,6 +516,29 @@ static int memory_write_zeros(struct disk_file *file, uint64_t offset, uint64_t 
 	return end(memory, write_bytes(file_of(file), verdict, NULL, size, offset, false));
 }
 
+static int allocate(struct memory_file *file, enum verdict verdict, uint64_t offset, uint64_t size)
+{
+	uint64_t from = MAX(offset, file->node->now.size);
+	int r;
+
+	if (verdict == DO_NOTHING)
+		return -EIO;
+	if (file->read_only)
+		return -EBADF;
+	r = take_space(file->memory, file->node, offset, size);
+	return r < 0 || from >= offset + size
+		       ? r
+		       : write_bytes(file, verdict, NULL, offset + size - from, from, false);
+}
+
+static int memory_allocate(struct disk_file *file, uint64_t offset, uint64_t size)
+{
+	struct memory *memory = file_of(file)->memory;
+	enum verdict verdict = begin(memory);
+
+	return end(memory, allocate(file_of(file), verdict, offset, size));
+}
+
 /*
  * A sync that fails may have lost what it was to make durable, for good: later syncs succeed
  * without it.  That is what Linux does, and what the rule "a failed sync is final" is for.
@@ -608,6 +631,7 @@ static const struct disk_file_ops file_ops = {
 	.write_durable = memory_write_durable,
 	.sync = memory_sync,
 	.write_zeros = memory_write_zeros,
+	.allocate = memory_allocate,
 	.punch = memory_punch,
 	.truncate = memory_truncate,
 	.size = memory_size,

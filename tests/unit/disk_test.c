@@ -6,6 +6,7 @@
 #include "tap.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <sys/wait.h>
 
 /* --- Both disks --------------------------------------------------------------------------- */
@@ -44,6 +45,22 @@ static void a_file_is_read_back_as_written(void)
 	check(disk_file_read(file, buf, sizeof buf, 14) == 3);
 	check(disk_file_read(file, buf, sizeof buf, 17) == 0);
 	check(disk_file_read(file, buf, sizeof buf, 1000) == 0);
+}
+
+static void allocating_keeps_what_is_there_and_grows_with_zeros(void)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	char buf[8] = "?";
+	uint64_t size = 0;
+
+	require(put(disk, "tape/allocate", "here", 0) == 0);
+	require(disk_open(disk, "tape/allocate", 0, &file) == 0);
+	check(disk_file_allocate(file, 0, 3 * DISK_BLOCK) == 0);
+	check(disk_file_size(file, &size) == 0 && size == 3 * DISK_BLOCK);
+	check(disk_file_read(file, buf, 5, 0) == 5 && memcmp(buf, "here", 5) == 0);
+	check(disk_file_allocated(file, &size) == 0 && size >= 3 * DISK_BLOCK);
+	check(disk_file_allocate(file, 0, DISK_BLOCK) == 0 && disk_file_size(file, &size) == 0 &&
+	      size == 3 * DISK_BLOCK);
 }
 
 static void opening_minds_its_flags(void)
@@ -149,6 +166,7 @@ static void there_is_space_and_it_shrinks(void)
 static void contract_of_every_disk(void)
 {
 	RUN(a_file_is_read_back_as_written);
+	RUN(allocating_keeps_what_is_there_and_grows_with_zeros);
 	RUN(opening_minds_its_flags);
 	RUN(truncation_leaves_zeros_behind_it);
 	RUN(durable_writes_and_zeros_and_holes_read_back);
@@ -423,6 +441,40 @@ static void the_limit_is_kept_and_what_is_removed_is_free_again(void)
 	disk_file_close(take(file));
 }
 
+static bool take_off(uint64_t bytes, void *arg)
+{
+	struct disk *m = arg;
+	uint64_t size;
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+
+	if (disk_open(m, "ballast", 0, &file) < 0 || disk_file_size(file, &size) < 0 || !size)
+		return false;
+	return disk_file_truncate(file, size - MIN(size, ALIGN_UP(bytes, (uint64_t)DISK_BLOCK))) ==
+	       0;
+}
+
+static void a_lending_disk_is_full_only_when_nothing_more_is_lent(void)
+{
+	CLEANUP(disk) struct disk *m = disk_memory_new(1);
+	CLEANUP(disk) struct disk *lending = disk_lending_new(m, take_off, m);
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	char block[DISK_BLOCK] = "x";
+	uint64_t size = 0;
+
+	disk_memory_limit(m, 64 * DISK_BLOCK);
+	require(disk_open(m, "ballast", DISK_CREATE, &file) == 0);
+	require(disk_file_allocate(file, 0, 60 * DISK_BLOCK) == 0);
+	disk_file_close(take(file));
+	require(disk_open(lending, "f", DISK_CREATE, &file) == 0);
+	while (disk_file_write(file, block, sizeof block, size) == 0)
+		size += sizeof block;
+	check(size == 64 * sizeof block, "%" PRIu64, size);
+	check(put(lending, "g", "x", 0) == -ENOSPC &&
+	      disk_file_write_zeros(file, size, 1) == -ENOSPC);
+	check(disk_file_write(file, "old place", 9, 0) == 0);
+	disk_file_close(take(file));
+}
+
 static void damage_is_seen_and_survives(void)
 {
 	CLEANUP(disk_file) struct disk_file *file = NULL;
@@ -438,11 +490,25 @@ static void damage_is_seen_and_survives(void)
 	disk_file_close(take(file));
 }
 
+static bool nothing(uint64_t bytes, void *arg)
+{
+	return false;
+}
+
 int main(void)
 {
-	disk = disk_memory_new(1);
+	struct disk *memory;
+
+	memory = disk_memory_new(1);
+	disk = memory;
+	contract_of_every_disk();
+	disk_close(memory);
+
+	memory = disk_memory_new(2);
+	disk = disk_lending_new(memory, nothing, NULL);
 	contract_of_every_disk();
 	disk_close(disk);
+	disk_close(memory);
 
 	snprintf(directory, sizeof directory, "disk-test-XXXXXX");
 	if (!mkdtemp(directory) || disk_local_open(directory, &disk) < 0)
@@ -463,6 +529,7 @@ int main(void)
 	RUN(after_a_failed_sync_the_next_one_proves_nothing);
 	RUN(without_power_nothing_works_and_the_rest_comes_back);
 	RUN(the_limit_is_kept_and_what_is_removed_is_free_again);
+	RUN(a_lending_disk_is_full_only_when_nothing_more_is_lent);
 	RUN(damage_is_seen_and_survives);
 	return tap_done();
 }
