@@ -2,7 +2,8 @@
  * Internal: struct tape, and what the files of this folder ask of each other.
  *
  *	tape.c      append, ring, flush, sync; the thread
- *	segments.c  the list of segments: make, begin, seal, drop, find
+ *	segments.c  the list of segments: begin, seal, drop, find
+ *	spares.c    room for the next one: made, held, lent, recycled
  *	recover.c   what tape_open() does with what it finds
  *	read.c      read, scan, find by time
  *	verify.c    tape_verify(), which shares only formats with the rest
@@ -32,7 +33,17 @@ struct segment {
 	struct disk_file *file; /* for writing, of an active or full one */
 };
 
-enum spare_state { SPARE_NONE, SPARE_BUSY, SPARE_READY };
+enum spare_state {
+	SPARE_NONE,
+	SPARE_BUSY, /* somebody is at work on its file */
+	SPARE_READY,
+	SPARE_LENT /* part of its room was given away: good for giving away the rest */
+};
+
+struct spare {
+	enum spare_state state;
+	bool blank; /* its room was taken but perhaps never written */
+};
 
 struct tape {
 	/* Fixed. */
@@ -51,8 +62,10 @@ struct tape {
 	struct segment *active; /* NULL: the next record begins a segment */
 	uint64_t next_lsn;      /* the segment after the active one */
 	struct disk_file *next; /* prepared for it, or NULL */
-	enum spare_state spares[TAPE_SPARES];
+	struct spare spares[TAPE_SPARES];
 	bool flushing, preparing, sealing;
+	/* A held spare had to become a segment: nothing may grow until there is room again. */
+	_Atomic bool lean;
 
 	uint64_t end;     /* after the last record */
 	uint64_t durable; /* <= end */
@@ -95,15 +108,30 @@ void segment_free(struct segment *segment);
 /* Account for a record. */
 void segment_count_record(struct segment *segment, const struct record *record, uint64_t end);
 
-/*
- * Have `next` ready, or know why not.  Drops the lock meanwhile; if another is at it, just waits
- * for that.  Returns 0 (look again), or -errno.
- */
-int segments_prepare(struct tape *tape);
 /* Write the indexes of the full segments that are durable.  Drops the lock meanwhile. */
 void segments_seal(struct tape *tape);
 /* There is one to seal. */
 bool segments_unsealed(struct tape *tape);
+
+/* --- spares.c: with the lock held, unless it says otherwise --------------------------------- */
+
+/*
+ * Have `next` ready for a record of this kind, or know why not.  Drops the lock meanwhile; if
+ * another is at it, just waits for that.  Returns 0 (look again), or -errno.
+ */
+int spares_prepare(struct tape *tape, enum tape_room room);
+/* Take room for one more spare to hold, if one is missing and there is plenty.  Drops the lock
+ * meanwhile. */
+void spares_hold(struct tape *tape);
+/* May something grow that may not while the tape is lean?  0: yes, it is not lean any more;
+ * -ENOSPC.  Lock not held. */
+int spares_leave_lean(struct tape *tape);
+/* How many spares are in this state. */
+size_t spares_count(const struct tape *tape, enum spare_state state);
+/* One in this state, or -1. */
+int spares_find(struct tape *tape, enum spare_state state);
+/* -ENOSPC unless the reserve is still whole with `bytes` more taken.  Lock not held. */
+int spares_room_for(struct tape *tape, uint64_t bytes);
 
 /* --- recover.c ---------------------------------------------------------------------------- */
 

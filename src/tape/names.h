@@ -1,13 +1,17 @@
 /* Names of the tape's files. */
 #pragma once
 
+#include "tape/tape.h"
+
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #define TAPE_FOLDER "tape"
 #define TAPE_NAME_MAX 64
-#define TAPE_SPARES 2
+/* Held for a full disk (tape.h says how many), and ready to be the next segments. */
+#define TAPE_SPARES_TO_RECYCLE 2
+#define TAPE_SPARES (TAPE_SPARES_HELD_MAX + TAPE_SPARES_TO_RECYCLE)
 /* In the making, until renamed. */
 #define TAPE_NEW_NAME TAPE_FOLDER "/new.tmp"
 #define TAPE_NEW_INDEX_NAME TAPE_FOLDER "/index.tmp"

@@ -461,7 +461,7 @@ static int sweep_spares(struct recovery *rec)
 			continue;
 		r = has_whole_size(rec, spare_name(name, i));
 		if (r > 0)
-			rec->tape->spares[i] = SPARE_READY;
+			rec->tape->spares[i] = (struct spare){SPARE_READY, .blank = true};
 		r = r == 0 ? remove_file(rec, name) : MIN(r, 0);
 	}
 	return r;

@@ -1,5 +1,5 @@
 /*
- * The list of segments: made ahead of need, begun, sealed, dropped, recycled.
+ * The list of segments: begun, sealed, dropped.
  */
 #include "tape/internal.h"
 #include "base/alloc.h"
@@ -140,111 +140,6 @@ int tape_segments(struct tape *tape, int (*fn)(const struct tape_segment *segmen
 	return r;
 }
 
-/* --- Making ------------------------------------------------------------------------------- */
-
-/* `bytes` more, and the reserve is still whole. */
-static int room_for(struct tape *tape, uint64_t bytes)
-{
-	uint64_t needed = bytes + tape->options.bytes_reserved;
-	struct disk_space space;
-	int r = disk_space(tape->disk, &space);
-
-	if (r < 0)
-		return r;
-	return space.bytes_free < needed ? -ENOSPC : 0;
-}
-
-/* Zeros, really written and durable: a flush inside them is one write and changes no metadata. */
-static int fill_new(struct tape *tape)
-{
-	CLEANUP(disk_file) struct disk_file *file = NULL;
-	int r;
-
-	r = disk_open(tape->disk, TAPE_NEW_NAME, DISK_CREATE, &file);
-	if (r < 0)
-		return r;
-	r = disk_file_truncate(file, 0);
-	if (r < 0)
-		return r;
-	r = disk_file_write_zeros(file, 0, tape->options.segment_bytes);
-	if (r < 0)
-		return r;
-	return disk_file_sync(file);
-}
-
-static int make_new(struct tape *tape)
-{
-	int r = room_for(tape, tape->options.segment_bytes);
-
-	if (r < 0)
-		return r;
-	r = fill_new(tape);
-	if (r < 0)
-		(void)disk_remove(tape->disk, TAPE_NEW_NAME);
-	return r;
-}
-
-/* Under its final name only when whole.  `spare` < 0: none.  No lock held. */
-static int make_next(struct tape *tape, int spare, uint64_t lsn, struct disk_file **ret)
-{
-	CLEANUP(disk_file) struct disk_file *file = NULL;
-	char from[TAPE_NAME_MAX] = TAPE_NEW_NAME, to[TAPE_NAME_MAX];
-	int r;
-
-	if (spare >= 0)
-		spare_name(from, spare);
-	/* A spare takes no room, but with the reserve begun it is not the tape's to use. */
-	r = spare < 0 ? make_new(tape) : room_for(tape, 0);
-	if (r < 0)
-		return r;
-	r = disk_rename(tape->disk, from, segment_name(to, lsn));
-	if (r < 0)
-		return r;
-	r = disk_sync_names(tape->disk, TAPE_FOLDER);
-	if (r < 0)
-		return r;
-	r = disk_open(tape->disk, to, 0, &file);
-	if (r < 0)
-		return r;
-	*ret = take(file);
-	return 0;
-}
-
-static int find_spare(struct tape *tape, enum spare_state state)
-{
-	for (int i = 0; i < TAPE_SPARES; i++)
-		if (tape->spares[i] == state)
-			return i;
-	return -1;
-}
-
-int segments_prepare(struct tape *tape)
-{
-	int spare = find_spare(tape, SPARE_READY);
-	uint64_t lsn = tape->next_lsn;
-	struct disk_file *file = NULL;
-	int r;
-
-	if (tape->preparing) {
-		pthread_cond_wait(&tape->changed, &tape->lock);
-		return 0;
-	}
-	tape->preparing = true;
-	if (spare >= 0)
-		tape->spares[spare] = SPARE_BUSY;
-	pthread_mutex_unlock(&tape->lock);
-	r = make_next(tape, spare, lsn, &file);
-	pthread_mutex_lock(&tape->lock);
-	tape->preparing = false;
-	/* Taken, or not to be relied on; but where there was no room, nothing was done with it. */
-	if (spare >= 0)
-		tape->spares[spare] = r == -ENOSPC ? SPARE_READY : SPARE_NONE;
-	if (r == 0)
-		tape->next = file;
-	pthread_cond_broadcast(&tape->changed);
-	return r;
-}
-
 /* --- Sealing ------------------------------------------------------------------------------ */
 
 /* The oldest: they are sealed in order, so all before a sealed one are. */
@@ -319,8 +214,9 @@ static int remove_files(struct tape *tape, uint64_t lsn, int spare)
 
 int tape_drop(struct tape *tape, uint64_t lsn)
 {
-	bool short_of_room = room_for(tape, tape->options.segment_bytes) < 0;
+	bool short_of_room = spares_room_for(tape, tape->options.segment_bytes) < 0;
 	struct segment *segment;
+	size_t spares;
 	int r, spare;
 
 	if (tape->options.read_only)
@@ -335,9 +231,11 @@ int tape_drop(struct tape *tape, uint64_t lsn)
 		return r;
 	}
 	list_remove(tape, segment);
-	spare = short_of_room ? -1 : find_spare(tape, SPARE_NONE);
+	/* With the disk short only what is held is kept. */
+	spares = tape->options.spares_held + (short_of_room ? 0 : TAPE_SPARES_TO_RECYCLE);
+	spare = spares_count(tape, SPARE_READY) < spares ? spares_find(tape, SPARE_NONE) : -1;
 	if (spare >= 0)
-		tape->spares[spare] = SPARE_BUSY;
+		tape->spares[spare].state = SPARE_BUSY;
 	pthread_mutex_unlock(&tape->lock);
 
 	segment_free(segment);
@@ -345,7 +243,8 @@ int tape_drop(struct tape *tape, uint64_t lsn)
 	r = remove_files(tape, lsn, spare);
 	if (spare >= 0) {
 		pthread_mutex_lock(&tape->lock);
-		tape->spares[spare] = r == 0 ? SPARE_READY : SPARE_NONE;
+		tape->spares[spare] =
+			(struct spare){r == 0 ? SPARE_READY : SPARE_NONE, .blank = false};
 		pthread_mutex_unlock(&tape->lock);
 	}
 	return r;

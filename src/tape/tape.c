@@ -246,20 +246,20 @@ static bool fits_active(struct tape *tape, uint64_t size)
  * While there is no next segment, the last part of this one is for records without data: on a full
  * disk files can still be removed.
  */
-static uint64_t kept_back(struct tape *tape, bool has_data)
+static uint64_t kept_back(struct tape *tape, enum tape_room room)
 {
-	return has_data && !tape->next ? tape->options.segment_bytes / 8 : 0;
+	return room != TAPE_RELEASE && !tape->next ? tape->options.segment_bytes / 8 : 0;
 }
 
 /* One step towards room for `size` bytes at the end of the tape.  1: there is; 0: look again;
  * -errno. */
-static int reserve_step(struct tape *tape, uint64_t size, bool has_data)
+static int reserve_step(struct tape *tape, uint64_t size, enum tape_room room)
 {
 	if (tape->broken)
 		return tape->broken;
-	if (!fits_active(tape, size + kept_back(tape, has_data))) {
+	if (!fits_active(tape, size + kept_back(tape, room))) {
 		if (!tape->next)
-			return segments_prepare(tape);
+			return spares_prepare(tape, room);
 		if (tape->durable < tape->end &&
 		    !ring_holds(tape, tape->next_lsn + RECORD_SEGMENT_SIZE + size))
 			return flush(tape);
@@ -269,12 +269,12 @@ static int reserve_step(struct tape *tape, uint64_t size, bool has_data)
 	return ring_holds(tape, tape->end + size) ? 1 : flush(tape);
 }
 
-static int reserve(struct tape *tape, uint64_t size, bool has_data)
+static int reserve(struct tape *tape, uint64_t size, enum tape_room room)
 {
 	int r;
 
 	do
-		r = reserve_step(tape, size, has_data);
+		r = reserve_step(tape, size, room);
 	while (r == 0);
 	return MIN(r, 0);
 }
@@ -288,8 +288,8 @@ static int64_t next_time(struct tape *tape)
 	return tape->last_time_us;
 }
 
-int tape_append(struct tape *tape, uint16_t type, const void *meta, size_t meta_size,
-		const struct iovec *data, int data_count, struct tape_record *ret)
+int tape_append(struct tape *tape, uint16_t type, enum tape_room room, const void *meta,
+		size_t meta_size, const struct iovec *data, int data_count, struct tape_record *ret)
 {
 	le32 table[TAPE_DATA_MAX / TAPE_CHECK_BLOCK];
 	struct piece piece = {
@@ -312,10 +312,15 @@ int tape_append(struct tape *tape, uint16_t type, const void *meta, size_t meta_
 		return -EINVAL;
 	if (tape->options.read_only)
 		return -EROFS;
+	if (room == TAPE_GROWTH && tape->lean) {
+		r = spares_leave_lean(tape);
+		if (r < 0)
+			return r;
+	}
 	record_sum_data(data, data_count, table);
 
 	pthread_mutex_lock(&tape->lock);
-	r = reserve(tape, size, data_size > 0);
+	r = reserve(tape, size, room);
 	if (r == 0) {
 		piece.time_us = next_time(tape);
 		put_record(tape, &piece, &record);
@@ -341,12 +346,25 @@ int tape_sync(struct tape *tape, uint64_t upto)
 	return r;
 }
 
+int tape_settle(struct tape *tape)
+{
+	int r;
+
+	pthread_mutex_lock(&tape->lock);
+	r = flush_upto(tape, tape->end);
+	while (tape->sealing)
+		pthread_cond_wait(&tape->changed, &tape->lock);
+	segments_seal(tape);
+	pthread_mutex_unlock(&tape->lock);
+	return r;
+}
+
 int tape_put_cut(struct tape *tape)
 {
 	int r;
 
 	pthread_mutex_lock(&tape->lock);
-	r = reserve(tape, sizeof(struct tape_record_header), false);
+	r = reserve(tape, sizeof(struct tape_record_header), TAPE_RELEASE);
 	if (r == 0) {
 		put_own(tape, TAPE_TYPE_CUT, NULL, 0);
 		r = flush_upto(tape, tape->end);
@@ -366,7 +384,7 @@ static bool work_once(struct tape *tape)
 	if (tape->prepare_wanted && !tape->broken) {
 		tape->prepare_wanted = false;
 		if (!tape->next && !tape->preparing)
-			(void)segments_prepare(tape);
+			(void)spares_prepare(tape, TAPE_GROWTH);
 		return true;
 	}
 	if (segments_unsealed(tape) && !tape->sealing) {
@@ -387,8 +405,10 @@ static void *thread_main(void *arg)
 			continue;
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec++;
-		if (pthread_cond_timedwait(&tape->work, &tape->lock, &until) == ETIMEDOUT)
+		if (pthread_cond_timedwait(&tape->work, &tape->lock, &until) == ETIMEDOUT) {
 			(void)flush_upto(tape, tape->end);
+			spares_hold(tape);
+		}
 	}
 	pthread_mutex_unlock(&tape->lock);
 	return NULL;
@@ -419,6 +439,9 @@ static int check_options(struct tape_options *options, struct problem *why)
 {
 	uint64_t ring;
 
+	if (options->spares_held > TAPE_SPARES_HELD_MAX)
+		return problem(why, -EINVAL, "%u spare segments are too many to hold",
+			       options->spares_held);
 	if (options->segment_bytes < TAPE_SEGMENT_BYTES_MIN || options->segment_bytes % DISK_BLOCK)
 		return problem(why, -EINVAL, "a segment of %" PRIu64 " bytes is not possible",
 			       options->segment_bytes);
@@ -574,9 +597,8 @@ void tape_get_stats(struct tape *tape, struct tape_stats *ret)
 	pthread_mutex_lock(&tape->lock);
 	*ret = tape->stats;
 	ret->segments = tape->segment_count;
-	ret->bytes_on_disk = tape->segment_count + (tape->next != NULL);
-	for (size_t i = 0; i < TAPE_SPARES; i++)
-		ret->bytes_on_disk += tape->spares[i] == SPARE_READY;
+	ret->bytes_on_disk =
+		tape->segment_count + (tape->next != NULL) + spares_count(tape, SPARE_READY);
 	ret->bytes_on_disk *= tape->options.segment_bytes;
 	pthread_mutex_unlock(&tape->lock);
 }

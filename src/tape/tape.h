@@ -49,9 +49,16 @@ struct tape_options {
 	bool background;
 	/*
 	 * Leave at least this much of the disk free: when the next segment would not, append says
-	 * -ENOSPC, to records without data a little later than to others.
+	 * -ENOSPC, to some records later than to others: see enum tape_room.
 	 */
 	uint64_t bytes_reserved;
+	/*
+	 * Segments' worth of room, TAPE_SPARES_HELD_MAX at most, that the tape keeps for when the
+	 * disk is full: for records that need no more of it, and to be lent (tape_lend()).  Dropped
+	 * segments become such spares first; a tape with a thread takes what is missing while there
+	 * is plenty of room.
+	 */
+	unsigned spares_held;
 	int64_t (*clock)(void *arg); /* microseconds since the epoch; NULL: the real-time clock */
 	void *clock_arg;
 	/* Open although acknowledged records are damaged or missing: cut the tape before the
@@ -75,6 +82,21 @@ int tape_open(struct disk *disk, const struct tape_options *options, struct tape
 void tape_close(struct tape *tape);
 DEFINE_CLEANUP(struct tape *, tape, tape_close)
 
+#define TAPE_SPARES_HELD_MAX 4
+
+/*
+ * What a record means for the room on the disk, and so, how much of it the record may use.  Folding
+ * needs room before it gives any, so that what is held is not for writing alone.
+ */
+enum tape_room {
+	TAPE_GROWTH, /* data where there was none: nothing of the reserve, and nothing that is held
+		      */
+	TAPE_IN_PLACE,    /* data that replaces other: what is held, but for two spares */
+	TAPE_LAST_RESORT, /* the same, when waiting for room did not help: but for one */
+	TAPE_RELEASE /* no data, perhaps the end of some: all of it, and the last part of the last
+			segment */
+};
+
 struct tape_record {
 	uint64_t lsn;    /* where it begins */
 	uint64_t end;    /* where the next one begins at the earliest */
@@ -91,17 +113,24 @@ struct tape_record {
  * range. On return the record is in order and readable, not yet durable.  The time stamp is the
  * clock's, never less than the last one's.  `*ret` has everything but the meta pointer.
  *
- * Returns 0; -E2BIG past the limits; -ENOSPC when a new segment is needed and the disk has no room
- * (nothing has changed; freeing segments helps); or the error that broke the tape.
+ * Returns 0; -E2BIG past the limits; -ENOSPC when the disk has no room for a record of this kind
+ * (nothing has changed; dropping segments helps); or the error that broke the tape.
  */
-int tape_append(struct tape *tape, uint16_t type, const void *meta, size_t meta_size,
-		const struct iovec *data, int data_count, struct tape_record *ret);
+int tape_append(struct tape *tape, uint16_t type, enum tape_room room, const void *meta,
+		size_t meta_size, const struct iovec *data, int data_count,
+		struct tape_record *ret);
 
 /*
  * Return when every record that begins before `upto` is durable.  UINT64_MAX: all there is now.
  * Costs nothing when it is already so.
  */
 int tape_sync(struct tape *tape, uint64_t upto);
+
+/*
+ * Make all there is durable and every full segment sealed, so that it can be dropped.  0, or the
+ * error that broke the tape.
+ */
+int tape_settle(struct tape *tape);
 
 /* The position after the last record (where the next begins at the earliest), and after the last
  * durable one. */
@@ -157,6 +186,15 @@ bool tape_covers(struct tape *tape, uint64_t from, uint64_t to);
  * removed.  The caller sees to it that nobody reads it any more.  -ENOENT, -EBUSY when not sealed.
  */
 int tape_drop(struct tape *tape, uint64_t lsn);
+
+/*
+ * Give at least `bytes` of what the held spares take back to the disk, for somebody who is about to
+ * drop segments and needs room for that: a dropped segment takes the place of what was lent.  One
+ * spare is never lent. False when there is not so much to lend.
+ */
+bool tape_lend(struct tape *tape, uint64_t bytes);
+/* Take back what was lent, as far as the disk has room. */
+void tape_regain(struct tape *tape);
 
 struct tape_stats {
 	uint64_t records_appended, bytes_appended; /* since open */

@@ -5,6 +5,7 @@
 #include "base/map64.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 
 /* Descriptors kept open, two per file. */
@@ -408,6 +409,22 @@ int base_read(struct base *base, uint64_t ino, uint64_t offset, void *buf, size_
 
 /* --- Writing ---------------------------------------------------------------------------------- */
 
+int base_allocate(struct base *base, uint64_t ino, uint64_t offset, uint64_t size)
+{
+	struct base_file *file = make_file(base, ino);
+	uint64_t page = offset / PAGE_BYTES, last = (offset + size - 1) / PAGE_BYTES;
+	int r = get_file(base, file, DISK_CREATE);
+
+	if (r < 0)
+		return r;
+	r = disk_file_allocate(file->data, offset, size);
+	if (r >= 0)
+		r = disk_file_allocate(file->sums, page * sizeof(struct sum_page),
+				       (last - page + 1) * sizeof(struct sum_page));
+	put_file(base, file);
+	return r;
+}
+
 int base_write(struct base *base, uint64_t ino, uint64_t offset, const void *data, size_t size)
 {
 	struct base_file *file = make_file(base, ino);
@@ -483,6 +500,27 @@ int base_remove(struct base *base, uint64_t ino)
 	file_name(ino, "sum", name);
 	second = disk_remove(base->disk, name);
 	return r < 0 && r != -ENOENT ? r : second < 0 && second != -ENOENT ? second : 0;
+}
+
+static int remove_unknown(const char *name, void *arg)
+{
+	struct base *base = arg;
+	char path[DISK_NAME_MAX], kind[4];
+	uint64_t ino;
+
+	if (sscanf(name, "%16" SCNx64 ".%3s", &ino, kind) != 2 || find_file(base, ino))
+		return 0;
+	file_name(ino, kind, path);
+	/* Only what has exactly the name that we give. */
+	if (strcmp(path + strlen("base/"), name) != 0 ||
+	    (strcmp(kind, "dat") != 0 && strcmp(kind, "sum") != 0))
+		return 0;
+	return disk_remove(base->disk, path);
+}
+
+int base_sweep(struct base *base)
+{
+	return disk_list(base->disk, "base", remove_unknown, base);
 }
 
 int base_for_each(struct base *base, int (*fn)(uint64_t ino, void *arg), void *arg)

@@ -46,6 +46,9 @@ int base_load_sums(struct base *base, uint64_t ino, uint64_t page, struct sum_pa
 		   struct problem *why);
 /* Note that the page exists from now on; the note is durable with base_encode()'s bytes. */
 void base_add_page(struct base *base, uint64_t ino, uint64_t page);
+/* Take the room that base_write() of these blocks, and of their checksums, will need.  Says nothing
+ * of what is in them. */
+int base_allocate(struct base *base, uint64_t ino, uint64_t offset, uint64_t size);
 /* Raw: `size` is a multiple of BASE_BLOCK. */
 int base_write(struct base *base, uint64_t ino, uint64_t offset, const void *data, size_t size);
 int base_write_sums(struct base *base, uint64_t ino, const struct sum_page *page);
@@ -54,6 +57,8 @@ int base_shrink(struct base *base, uint64_t ino, uint64_t size);
 /* Both files of the inode, then forget the descriptors. */
 int base_sync(struct base *base, uint64_t ino);
 int base_remove(struct base *base, uint64_t ino);
+/* Remove the files of inodes without one, left by a fold that did not come to be. */
+int base_sweep(struct base *base);
 /* Every inode with a file. */
 int base_for_each(struct base *base, int (*fn)(uint64_t ino, void *arg), void *arg);
 

@@ -90,7 +90,7 @@ static int write_checkpoint(struct volume *v)
 	xgrow(v->checkpoints, v->checkpoint_count, v->checkpoint_room);
 	v->checkpoints[v->checkpoint_count++] = (struct checkpoint){position, bytes.size};
 	figures_count_pins(v);
-	figures_count_up(v, &v->checkpoints_written);
+	figures_count_up(v, &v->checkpoints_written, 1);
 	return 0;
 }
 

@@ -5,10 +5,10 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-void figures_count_up(struct volume *v, uint64_t *counter)
+void figures_count_up(struct volume *v, uint64_t *counter, uint64_t by)
 {
 	pthread_mutex_lock(&v->notes_lock);
-	++*counter;
+	*counter += by;
 	pthread_mutex_unlock(&v->notes_lock);
 }
 

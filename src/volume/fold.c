@@ -182,6 +182,7 @@ struct staging {
 	struct sum_page page;
 	uint64_t ino, index;
 	bool loaded, changed;
+	bool careful; /* see fold_step() */
 };
 
 static void flush_page(struct staging *s)
@@ -219,12 +220,38 @@ static int set_sum(struct volume *v, struct staging *s, uint64_t ino, uint64_t b
 	return 0;
 }
 
+static bool is_data(enum block_fate fate)
+{
+	return fate == BLOCK_WHOLE || fate == BLOCK_PARTLY;
+}
+
+/* Room for the window's blocks: none is to be missing once the fold must be finished. */
+static int take_room(struct volume *v, uint64_t ino, const struct window *w)
+{
+	int r = 0;
+
+	pthread_rwlock_wrlock(&v->base_lock);
+	for (size_t i = 0, next; i < WINDOW_BLOCKS && r >= 0; i = next) {
+		next = i + 1;
+		if (!is_data(w->fate[i]))
+			continue;
+		while (next < WINDOW_BLOCKS && is_data(w->fate[next]))
+			next++;
+		r = base_allocate(v->base, ino, (w->first + i) * BASE_BLOCK,
+				  (next - i) * BASE_BLOCK);
+	}
+	pthread_rwlock_unlock(&v->base_lock);
+	return r;
+}
+
 static int stage_window(struct volume *v, const struct inode *inode, struct window *w, void *arg)
 {
 	struct staging *s = arg;
 	int r;
 
-	r = fill_window(v, inode, w, true);
+	r = s->careful ? take_room(v, inode->ino, w) : 0;
+	if (r >= 0)
+		r = fill_window(v, inode, w, true);
 	for (size_t i = 0; i < WINDOW_BLOCKS && r >= 0; i++) {
 		const uint8_t *data = w->data + i * BASE_BLOCK;
 		uint32_t sum = 0;
@@ -295,14 +322,16 @@ static int replace_image(struct volume *v, const char *name, uint64_t base, stru
 	pthread_rwlock_unlock(&v->lock);
 	image_seal(&bytes);
 	r = tape_sync(v->tape, known);
-	return r < 0 ? r : disk_replace_file(v->disk, name, bytes.data, bytes.size);
+	return r < 0 ? r : disk_replace_file(v->fold_disk, name, bytes.data, bytes.size);
 }
 
-static int write_intent(struct volume *v, struct moment horizon, struct buffer *ret_entries)
+static int write_intent(struct volume *v, struct moment horizon, bool careful,
+			struct buffer *ret_entries)
 {
 	struct staging *s = xcalloc(1, sizeof *s);
 	int r = 0;
 
+	s->careful = careful;
 	state_for_each_inode (v->base_state, inode)
 		if (r >= 0 && has_extents(inode))
 			r = for_each_window(v, inode, stage_window, s);
@@ -412,7 +441,7 @@ static int put_blocks(struct volume *v, const struct buffer *entries)
 	state_for_each_inode (v->base_state, inode)
 		if (r >= 0 && has_extents(inode))
 			r = put_inode(v, inode);
-	return r < 0 ? r : disk_sync_names(v->disk, "base");
+	return r < 0 ? r : disk_sync_names(v->fold_disk, "base");
 }
 
 /* --- Step 4: the new base
@@ -515,9 +544,9 @@ static int publish(struct volume *v, struct moment horizon)
 
 static int remove_intent(struct volume *v)
 {
-	int r = disk_remove(v->disk, "base/intent");
+	int r = disk_remove(v->fold_disk, "base/intent");
 
-	return r < 0 ? r : disk_sync_names(v->disk, "base");
+	return r < 0 ? r : disk_sync_names(v->fold_disk, "base");
 }
 
 static void raise_floor(struct volume *v, struct moment horizon)
@@ -538,7 +567,7 @@ static int move_horizon(struct volume *v, struct moment horizon)
 	return r;
 }
 
-int fold_step(struct volume *v, const struct lineage *path, struct moment horizon)
+int fold_step(struct volume *v, const struct lineage *path, struct moment horizon, bool careful)
 {
 	CLEANUP(buffer) struct buffer entries = {0};
 	int r;
@@ -547,7 +576,7 @@ int fold_step(struct volume *v, const struct lineage *path, struct moment horizo
 		return move_horizon(v, horizon);
 	r = advance_state(v, path);
 	if (r >= 0)
-		r = write_intent(v, horizon, &entries);
+		r = write_intent(v, horizon, careful, &entries);
 	if (r >= 0) {
 		raise_floor(v, horizon);
 		r = put_blocks(v, &entries);
@@ -556,10 +585,10 @@ int fold_step(struct volume *v, const struct lineage *path, struct moment horizo
 		r = publish(v, horizon);
 	if (r >= 0)
 		r = remove_intent(v);
-	if (r < 0) {
+	if (r < 0)
 		v->fold_error = r;
+	if (r < 0 && r != -ENOSPC)
 		volume_note_error(v, "a fold failed and will be tried again: %s", strerror(-r));
-	}
 	return r;
 }
 
@@ -572,7 +601,7 @@ int fold_load_base(struct volume *v, struct timeline *ret_timeline, struct probl
 	struct cursor extra;
 	int r;
 
-	r = image_load(v->disk, "base/state", v->uuid, 0, &image);
+	r = image_load(v->fold_disk, "base/state", v->uuid, 0, &image);
 	if (r < 0)
 		return problem_errno(why, r,
 				     "base/state: the description of the base cannot be used");
@@ -626,7 +655,7 @@ int fold_finish(struct volume *v, struct timeline *timeline, struct problem *why
 	CLEANUP(image) struct image intent = {0};
 	int r;
 
-	r = image_load(v->disk, "base/intent", v->uuid, 0, &intent);
+	r = image_load(v->fold_disk, "base/intent", v->uuid, 0, &intent);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
@@ -649,6 +678,14 @@ int fold_finish(struct volume *v, struct timeline *timeline, struct problem *why
 	}
 	r = remove_intent(v);
 	return r < 0 ? problem_errno(why, r, "cannot remove base/intent") : 0;
+}
+
+int fold_sweep(struct volume *v, struct problem *why)
+{
+	int r = v->options.read_only ? 0 : base_sweep(v->base);
+
+	return r < 0 ? problem_errno(why, r, "cannot remove what an unfinished fold left in base/")
+		     : 0;
 }
 
 int fold_recover(struct volume *v)

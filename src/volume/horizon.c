@@ -14,6 +14,8 @@
 /* With the disk short, a step is so small a part of the reserve: it takes room before it gives any.
  */
 #define STEP_RESERVE_PART 8
+/* Not much more than one record. */
+#define STEP_MIN UINT64_C(64)
 
 /* What the reachable states stand on: the lineage of each position that no other's lineage
  * contains. */
@@ -128,7 +130,7 @@ static int drop_unneeded(struct volume *v, struct moment horizon)
 	r = tape_segments(v->tape, find_droppable, &d);
 	/* The horizon is on the disk before what lies behind it goes. */
 	if (r >= 0 && d.count && v->floor.lsn < horizon.lsn)
-		r = fold_step(v, &(struct lineage){0}, horizon);
+		r = fold_step(v, &(struct lineage){0}, horizon, false);
 	if (r >= 0 && d.count) {
 		drop_checkpoints(v, &l);
 		pthread_rwlock_wrlock(&v->lock);
@@ -139,10 +141,12 @@ static int drop_unneeded(struct volume *v, struct moment horizon)
 	 * had. */
 	pthread_rwlock_wrlock(&v->base_lock);
 	pthread_rwlock_unlock(&v->base_lock);
+	tape_regain(v->tape);
 	for (size_t i = 0; i < d.count && r >= 0; i++) {
 		r = tape_drop(v->tape, d.segments[i]);
 		dropped += r >= 0;
 	}
+	figures_count_up(v, &v->drops, dropped);
 	free(d.segments);
 	lineages_done(&l);
 	return r < 0 ? r : dropped;
@@ -201,7 +205,29 @@ uint64_t horizon_step_bytes(struct volume *v, bool urgent)
 
 	if (urgent)
 		bytes = MIN(bytes, volume_reserve(v) / STEP_RESERVE_PART);
-	return MAX(bytes, (uint64_t)BASE_BLOCK);
+	if (v->step_limit)
+		bytes = MIN(bytes, v->step_limit);
+	return MAX(bytes, STEP_MIN);
+}
+
+/*
+ * What a fold writes before it gives any room depends on what is in the stretch: many small records
+ * in many blocks make an intent larger than the tape that it folds.  So a step that did not fit is
+ * tried again smaller, and the next ones grow again.  Returns 1 when that is worth it.
+ */
+static int fit_step(struct volume *v, uint64_t bytes, int r)
+{
+	if (r == -ENOSPC && bytes > STEP_MIN) {
+		v->step_limit = bytes / 4;
+		return 1;
+	}
+	if (r == -ENOSPC)
+		volume_note_error(
+			v, "a fold does not fit on the disk any more; it will be tried again");
+	if (r >= 0 && v->step_limit)
+		v->step_limit =
+			v->step_limit < STEP_SEGMENTS * v->segment_bytes ? 2 * v->step_limit : 0;
+	return r;
 }
 
 static uint64_t path_to(struct volume *v, const struct moment *horizon, bool urgent,
@@ -238,12 +264,13 @@ int horizon_step(struct volume *v, bool urgent)
 		return r < 0 ? r : urgent && r > 0;
 	}
 	figures_note_folding(v, true);
-	r = fold_step(v, &path, horizon);
+	r = fold_step(v, &path, horizon, urgent);
 	figures_note_folding(v, false);
 	figures_measure_base(v);
-	if (r < 0)
+	r = fit_step(v, bytes, r);
+	if (r)
 		return r;
-	figures_count_up(v, &v->folds);
+	figures_count_up(v, &v->folds, 1);
 	r = drop_unneeded(v, horizon);
 	return r < 0 ? r : urgent || bytes == horizon_step_bytes(v, urgent);
 }

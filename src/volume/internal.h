@@ -15,6 +15,14 @@
 
 #include <pthread.h>
 
+/*
+ * Segments' worth of room held for a full disk: one is written to while one is folded into the room
+ * that another lends.
+ */
+#define SPARES_HELD 3
+/* And those that are in use. */
+#define LAST_SEGMENTS 2
+
 struct view {
 	struct volume *volume;
 	struct state *state; /* of the head: guarded by volume->lock; else never changes */
@@ -31,6 +39,7 @@ struct sample {
 
 struct volume {
 	struct disk *disk;
+	struct disk *fold_disk; /* the same, to which the tape lends room when it is full */
 	struct volume_options options;
 	uint8_t uuid[16];
 	uint64_t segment_bytes;
@@ -44,8 +53,9 @@ struct volume {
 		uint64_t position, bytes;
 	} * checkpoints; /* ascending; fold_lock */
 	size_t checkpoint_count, checkpoint_room;
-	struct view *views; /* fold_lock */
-	int fold_error;     /* base_state cannot be trusted any more: no fold until reopened */
+	struct view *views;  /* fold_lock */
+	uint64_t step_limit; /* bytes of tape, since a step did not fit on the disk; 0: none */
+	int fold_error;      /* base_state cannot be trusted any more: no fold until reopened */
 
 	/* Shared while reading what extents and base say; exclusive to change the base under
 	 * readers. */
@@ -57,6 +67,7 @@ struct volume {
 	pthread_rwlock_t lock;
 	struct view head;
 	struct timeline timeline;
+	bool last_resort;   /* the change under way has waited for room in vain */
 	struct buffer meta; /* of the record being written: see volume_commit() */
 	int64_t window_us;
 	struct moment floor;       /* of the horizon: what is before may be gone */
@@ -74,10 +85,10 @@ struct volume {
 	pthread_cond_t round_done; /* a round of maintenance has ended */
 	bool stop, room_wanted, folding, space_short;
 	uint64_t rounds;
-	bool round_gained;   /* the last round gave some room */
+	bool round_gained;   /* the last round dropped a segment */
 	bool round_more;     /* it got somewhere, and there is more to do */
 	int64_t gave_way_us; /* monotonic; when it was last told that history was given up */
-	uint64_t folds, checkpoints_written;
+	uint64_t folds, drops, checkpoints_written;
 	struct sample seconds[SAMPLES], minutes[SAMPLES]; /* newest at [count % SAMPLES] */
 	uint64_t second_count, minute_count;
 	uint64_t base_bytes, checkpoint_bytes, pins; /* for whoever asks while a fold runs */
@@ -129,7 +140,7 @@ int horizon_step(struct volume *v, bool urgent);
 uint64_t horizon_step_bytes(struct volume *v, bool urgent);
 
 /* figures.c */
-void figures_count_up(struct volume *v, uint64_t *counter);
+void figures_count_up(struct volume *v, uint64_t *counter, uint64_t by);
 /* After a change of the lists of checkpoints or views.  Called with fold_lock. */
 void figures_count_pins(struct volume *v);
 void figures_note_folding(struct volume *v, bool folding);
@@ -145,15 +156,19 @@ void volume_compute_horizon(struct volume *v, struct moment *ret);
 /* fold.c */
 /*
  * Move the base along `path` (a common part of all lineages, from the base) and publish `horizon`.
- * Called with fold_lock.
+ * `careful`: the disk is short; take the room for the blocks before the step is one that must be
+ * finished, so that a step that is too large for the disk (-ENOSPC) can be given up.  Called with
+ * fold_lock.
  */
-int fold_step(struct volume *v, const struct lineage *path, struct moment horizon);
+int fold_step(struct volume *v, const struct lineage *path, struct moment horizon, bool careful);
 /*
  * Take the base as the disk describes it; a fold that was published and then interrupted, by a
  * crash or an error, is finished.  `timeline` (may be NULL) becomes the intent's if that knows
  * more.
  */
 int fold_finish(struct volume *v, struct timeline *timeline, struct problem *why);
+/* Remove files that no base knows: with no fold under way, after fold_finish(). */
+int fold_sweep(struct volume *v, struct problem *why);
 /* After a step failed: put things right again.  Called with fold_lock. */
 int fold_recover(struct volume *v);
 /* Read "base/state" into the volume; *ret_timeline (may be NULL) is the one in it. */
@@ -168,10 +183,21 @@ bool volume_make_room(struct volume *v);
 uint64_t volume_reserve(struct volume *v);
 uint64_t volume_free_bytes(struct volume *v);
 
-/* Run `expr` on the head, again after making room if the disk was full. */
-#define CHANGE_HEAD(v, r, expr)                                 \
-	do {                                                    \
-		pthread_rwlock_wrlock(&(v)->lock);              \
-		(r) = (v)->options.read_only ? -EROFS : (expr); \
-		pthread_rwlock_unlock(&(v)->lock);              \
-	} while ((r) == -ENOSPC && volume_make_room(v))
+/*
+ * Run `expr` on the head; if the disk was full, again after making room; and when there was none to
+ * make, once more with what is kept for that.
+ */
+#define CHANGE_HEAD(v, r, expr)                                         \
+	do {                                                            \
+		bool gained = true, last_resort;                        \
+                                                                        \
+		do {                                                    \
+			last_resort = !gained;                          \
+			pthread_rwlock_wrlock(&(v)->lock);              \
+			(v)->last_resort = last_resort;                 \
+			(r) = (v)->options.read_only ? -EROFS : (expr); \
+			(v)->last_resort = false;                       \
+			pthread_rwlock_unlock(&(v)->lock);              \
+			gained = (r) == -ENOSPC && volume_make_room(v); \
+		} while ((r) == -ENOSPC && (gained || !last_resort));   \
+	} while (0)

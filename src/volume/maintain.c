@@ -30,30 +30,47 @@ uint64_t volume_free_bytes(struct volume *v)
 
 /* --- Rounds ----------------------------------------------------------------------------------- */
 
-int volume_maintain(struct volume *volume)
+/*
+ * Checkpoint, fold, drop, as far as there is reason to.  With no room left, what is on its way to
+ * being sealed must not be missed: it may be all that there is to drop.
+ */
+static int work(struct volume *v, bool urgent)
 {
-	uint64_t before = volume_free_bytes(volume);
-	bool short_now = before < volume_reserve(volume), urgent;
 	int r;
 
-	if (volume->options.read_only || tape_broken(volume->tape))
+	if (checkpoint_is_due(v))
+		volume_checkpoint(v);
+	r = urgent ? tape_settle(v->tape) : 0;
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&v->fold_lock);
+	r = v->fold_error ? fold_recover(v) : 0;
+	if (r >= 0)
+		r = horizon_step(v, urgent);
+	pthread_mutex_unlock(&v->fold_lock);
+	return r;
+}
+
+int volume_maintain(struct volume *volume)
+{
+	bool short_now, urgent;
+	uint64_t drops;
+	int r;
+
+	if (volume->options.read_only)
 		return 0;
+	short_now = volume_free_bytes(volume) < volume_reserve(volume);
 	pthread_mutex_lock(&volume->notes_lock);
 	urgent = short_now || volume->room_wanted;
 	volume->room_wanted = false;
 	volume->space_short = short_now;
+	drops = volume->drops;
 	pthread_mutex_unlock(&volume->notes_lock);
-	if (checkpoint_is_due(volume))
-		volume_checkpoint(volume);
-	pthread_mutex_lock(&volume->fold_lock);
-	r = volume->fold_error ? fold_recover(volume) : 0;
-	if (r >= 0)
-		r = horizon_step(volume, urgent);
-	pthread_mutex_unlock(&volume->fold_lock);
+	r = tape_broken(volume->tape) ? 0 : work(volume, urgent);
 	figures_take_sample(volume);
 	pthread_mutex_lock(&volume->notes_lock);
 	volume->rounds++;
-	volume->round_gained = volume_free_bytes(volume) > before;
+	volume->round_gained = volume->drops > drops;
 	volume->round_more = r == 1;
 	pthread_cond_broadcast(&volume->round_done);
 	pthread_mutex_unlock(&volume->notes_lock);

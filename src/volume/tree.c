@@ -321,6 +321,7 @@ int view_space(struct view *view, struct volume_space *ret)
 	struct volume *v = view->volume;
 	struct disk_space space;
 	struct tape_stats tape;
+	uint64_t kept;
 	int r;
 
 	r = disk_space(v->disk, &space);
@@ -331,9 +332,11 @@ int view_space(struct view *view, struct volume_space *ret)
 	ret->inodes = view->state->inodes.count;
 	view_unlock(view);
 	ret->bytes_total = space.bytes_total;
-	/* History gives way to the live database, all but the last two segments. */
-	ret->bytes_free = space.bytes_free + tape.bytes_on_disk -
-			  MIN(tape.bytes_on_disk, 2 * v->segment_bytes);
+	/* History gives way to the live database; the last segments and half the reserve never do.
+	 */
+	kept = (LAST_SEGMENTS + SPARES_HELD) * v->segment_bytes + volume_reserve(v) / 2;
+	ret->bytes_free = space.bytes_free + tape.bytes_on_disk;
+	ret->bytes_free -= MIN(ret->bytes_free, kept);
 	return 0;
 }
 

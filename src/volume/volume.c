@@ -159,6 +159,22 @@ int volume_format(struct disk *disk, const struct volume_format_options *options
 
 /* --- Recording -------------------------------------------------------------------------------- */
 
+/* What the change asks of the disk, once it is folded. */
+static enum tape_room room_of(struct volume *v, const struct change *change)
+{
+	struct inode *inode;
+
+	if (change->type != CHANGE_WRITE && change->type != CHANGE_ZERO)
+		return TAPE_RELEASE;
+	inode = state_inode(v->head.state, change->ino);
+	if (inode && change->offset + change->size <= inode->size)
+		return change->type != CHANGE_WRITE ? TAPE_RELEASE
+		       : v->last_resort             ? TAPE_LAST_RESORT
+						    : TAPE_IN_PLACE;
+	return change->type == CHANGE_WRITE || change->flags & CHANGE_ZERO_GROW ? TAPE_GROWTH
+										: TAPE_RELEASE;
+}
+
 int volume_commit(struct volume *v, const struct change *change, const struct iovec *data,
 		  int data_count, struct tape_record *ret)
 {
@@ -167,7 +183,8 @@ int volume_commit(struct volume *v, const struct change *change, const struct io
 
 	meta->size = 0;
 	change_encode(change, meta);
-	r = tape_append(v->tape, change->type, meta->data, meta->size, data, data_count, ret);
+	r = tape_append(v->tape, change->type, room_of(v, change), meta->data, meta->size, data,
+			data_count, ret);
 	if (r < 0)
 		return r == -ENOSPC || r == -EROFS ? r : -EIO;
 	r = state_apply(v->head.state, change, ret->lsn, ret->time_us);
@@ -436,6 +453,7 @@ static int open_tape(struct volume *v, struct problem *why)
 		.segment_bytes = v->segment_bytes,
 		.background = v->options.background,
 		.bytes_reserved = volume_reserve(v) / 2,
+		.spares_held = SPARES_HELD,
 		.clock = v->options.clock,
 		.clock_arg = v->options.clock_arg,
 		.accept_loss = v->options.accept_loss,
@@ -457,6 +475,8 @@ static int recover(struct volume *v, struct problem *why)
 		r = open_tape(v, why);
 	if (r >= 0)
 		r = fold_finish(v, &v->timeline, why);
+	if (r >= 0)
+		r = fold_sweep(v, why);
 	if (r < 0)
 		return r;
 	if (v->base_position > tape_end(v->tape))
@@ -506,6 +526,7 @@ static void volume_free(struct volume *v)
 	state_free(v->head.state);
 	state_free(v->base_state);
 	base_free(v->base);
+	disk_close(v->fold_disk);
 	timeline_done(&v->timeline);
 	buffer_done(&v->meta);
 	map64_done(&v->refs);
@@ -520,6 +541,14 @@ static void volume_free(struct volume *v)
 	free(v);
 }
 DEFINE_CLEANUP(struct volume *, volume_memory, volume_free)
+
+/* Who folds is about to drop segments. */
+static bool lend(uint64_t bytes, void *arg)
+{
+	struct volume *v = arg;
+
+	return v->tape && tape_lend(v->tape, bytes);
+}
 
 static int take_disk(struct disk *disk, struct problem *why)
 {
@@ -545,7 +574,8 @@ int volume_open(struct disk *disk, const struct volume_options *options, struct 
 	if (!v->options.fold_bytes_per_second)
 		v->options.fold_bytes_per_second = FOLD_RATE_DEFAULT;
 	v->head.volume = v;
-	v->base = base_new(disk);
+	v->fold_disk = disk_lending_new(disk, lend, v);
+	v->base = base_new(v->fold_disk);
 	r = take_disk(disk, why);
 	if (r >= 0)
 		r = volume_read_superblock(disk, &super, why);

@@ -91,27 +91,35 @@ def check_ledger():
 def when_nothing_is_left_to_give_the_database_survives_the_full_disk():
     need_cluster()
     filler = os.path.join(disk, "filler")
-    ledger.start("--connections=2", "--pad=20000", "--seconds=200")
-    # Somebody else takes all the space there is, and all that becomes free, until the database has met it or
-    # has lived with it for a while.
+    ledger.start("--connections=2", "--pad=2000", "--seconds=200")
+    before = cluster.status()
+    cluster.sql("CREATE TABLE ledger.place (n INT); INSERT INTO ledger.place VALUES (0)")
+    # Somebody else takes all the space there is, and all that becomes free, until the database has met it.
     taken = 0
-    deadline = time.monotonic() + 25
+    deadline = time.monotonic() + 60
     with open(filler, "wb", buffering=0) as file:
-        while time.monotonic() < deadline and not any(entry[2] for entry in ledger.read().values()):
+        while time.monotonic() < deadline and not refused():
             try:
                 while True:
                     taken += file.write(b"x" * 65536)
             except OSError:
-                time.sleep(0.2)
+                time.sleep(0.05)
+    check(refused(), "the database never met the full disk")
+    # What is there can still be changed, in its place, and be committed.
+    for _ in range(50):
+        cluster.sql("UPDATE ledger.place SET n = n + 1")
     status = cluster.status()
-    failed = sum(1 for entry in ledger.read().values() if entry[2])
     note(f"full: {taken / MEGABYTE:.0f} MiB taken, {free() / MEGABYTE:.1f} MiB free; the server is {status['state']};"
-         f" {failed} transactions failed; {status['last_error']}")
+         f" {refused()} transactions refused; {status['last_error']}")
     os.unlink(filler)
-    cluster.revive()
     ledger.wait_for_acknowledged(50, 120)
     ledger.stop()
+    check(cluster.status()["pid"] == before["pid"], "the server did not survive")
     check_ledger()
+
+
+def refused():
+    return sum(1 for entry in ledger.read().values() if entry[2])
 
 
 def a_cluster_that_does_not_fit_is_refused_and_leaves_nothing():

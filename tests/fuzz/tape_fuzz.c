@@ -117,7 +117,7 @@ static void use(struct disk *disk, const struct tape_options *chosen)
 		return;
 	(void)tape_scan(scan.tape, 0, UINT64_MAX, look, &scan, &why);
 	(void)tape_find_time(scan.tape, 1000, &found, &why);
-	r = tape_append(scan.tape, 1, "meta", 4, NULL, 0, &record);
+	r = tape_append(scan.tape, 1, TAPE_GROWTH, "meta", 4, NULL, 0, &record);
 	assert(r == (chosen->read_only ? -EROFS : 0));
 	if (r == 0)
 		assert(tape_sync(scan.tape, UINT64_MAX) == 0 &&

@@ -52,7 +52,8 @@ static int append_line(struct tape *tape, const struct script *line)
 	int r;
 
 	memset(data, byte_of(line), line->data_size);
-	r = tape_append(tape, line->type, line->meta, strlen(line->meta), &iov, 1, &record);
+	r = tape_append(tape, line->type, TAPE_GROWTH, line->meta, strlen(line->meta), &iov, 1,
+			&record);
 	return r < 0 || !line->sync ? r : tape_sync(tape, UINT64_MAX);
 }
 

@@ -1,6 +1,9 @@
 /* Folds: the horizon moves, and nothing reachable changes by it, whatever fails meanwhile. */
 #include "volume_bed.h"
 
+/* What a tape without history takes: the segment in use, three spares held, two to recycle. */
+#define FEW_SEGMENTS 6
+
 #define FILES 4
 
 static const char *const names[FILES] = {"a", "b", "c", "d"};
@@ -243,7 +246,7 @@ static void folding_moves_only_the_newest_version(void)
 	volume_get_stats(bed.volume, &stats);
 	check(stats.folds > 0 && stats.base_bytes <= 32 * 4096, "%llu bytes",
 	      (unsigned long long)stats.base_bytes);
-	check(stats.tape_bytes <= 5 * BED_SEGMENT, "%llu bytes",
+	check(stats.tape_bytes <= FEW_SEGMENTS * BED_SEGMENT, "%llu bytes",
 	      (unsigned long long)stats.tape_bytes);
 	bed_done(&bed);
 }
@@ -305,6 +308,94 @@ static void history_gives_way_to_the_live_database_and_only_then_the_disk_is_ful
 	bed_done(&bed);
 }
 
+/* All the room that there is, taken by somebody else. */
+static uint64_t fill_the_rest(struct bed *bed, uint64_t size)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	uint8_t block[4096] = {1};
+
+	check(disk_open(bed->disk, "filler", DISK_CREATE, &file) == 0);
+	while (disk_file_write(file, block, sizeof block, size) == 0)
+		size += sizeof block;
+	return size;
+}
+
+/* So many blocks, each one in its place among the first 64, all that becomes free taken at once. */
+static int write_in_place(struct bed *bed, uint64_t *filler, int blocks)
+{
+	uint8_t noise[4096];
+	int r = 0;
+
+	for (int i = 0; i < blocks && r == 0; i++) {
+		uint64_t at = (uint64_t)(i * 7 % 64) * sizeof noise;
+
+		*filler = fill_the_rest(bed, *filler);
+		memset(noise, i, sizeof noise);
+		memcpy(noise, &i, sizeof i);
+		r = bed_write(bed, "f", at, noise, sizeof noise);
+	}
+	return r;
+}
+
+static void with_the_whole_disk_taken_what_is_there_can_still_be_rewritten_for_ever(void)
+{
+	uint64_t filler = 0;
+	uint8_t block[4096] = "new";
+	struct bed bed;
+	int found = 0, grown = 0, r;
+
+	require(bed_init(&bed, 1000000 * SECOND));
+	disk_memory_limit(bed.disk, 40 * BED_SEGMENT);
+	bed.options.bytes_reserved = 6 * BED_SEGMENT;
+	volume_close(bed.volume);
+	bed.volume = NULL;
+	require(bed_open(&bed) == 0, "%s", bed.why.text);
+	/* 64 blocks, written often enough for history to give way: from then on spares are held. */
+	for (int i = 0; i < 64; i++)
+		require(bed_write(&bed, "f", i * UINT64_C(4096), block, sizeof block) == 0);
+	for (int i = 0; i < 60; i++)
+		require((r = bed_fill(&bed, "f", 16)) == 0, "%d in round %d", r, i);
+	check(write_in_place(&bed, &filler, 3000) == 0);
+	/* Growing ends with the last of history. */
+	for (r = 0; r == 0 && grown < 2000; grown++) {
+		filler = fill_the_rest(&bed, filler);
+		r = bed_write(&bed, "f", (64 + grown) * UINT64_C(4096), block, sizeof block);
+	}
+	check(r == -ENOSPC, "it grows on a full disk: %d", r);
+	check(write_in_place(&bed, &filler, 500) == 0);
+	check(volume_sync(bed.volume) == 0 && is_sound(&bed));
+	require(bed_power_cut(&bed, 5) == 0, "%s", bed.why.text);
+	require(write_in_place(&bed, &filler, 500) == 0);
+	require(view_read(volume_head(bed.volume), bed_ino(volume_head(bed.volume), "f"),
+			  499 * 7 % 64 * 4096, &found, sizeof found) == sizeof found);
+	check(found == 499);
+	/* And with the other one gone, all is as ever. */
+	require(disk_remove(bed.disk, "filler") == 0);
+	check(bed_write(&bed, "f", 65 * 4096, "more", 4) == 0 && bed_fill(&bed, "g", 200) == 0);
+	check(is_sound(&bed));
+	bed_done(&bed);
+}
+
+static void a_step_that_does_not_fit_on_a_full_disk_is_made_smaller(void)
+{
+	struct bed bed;
+	int r;
+
+	require(bed_init(&bed, 1000000 * SECOND));
+	disk_memory_limit(bed.disk, 40 * BED_SEGMENT);
+	bed.options.bytes_reserved = 6 * BED_SEGMENT;
+	volume_close(bed.volume);
+	bed.volume = NULL;
+	require(bed_open(&bed) == 0, "%s", bed.why.text);
+	/* Some 40 bytes on the tape each, but a block each in the intent and one in the base. */
+	for (int i = 0; i < 40; i++)
+		require(bed_write(&bed, "f", i * UINT64_C(4096), "few", 3) == 0);
+	for (int i = 0; i < 60; i++)
+		require((r = bed_fill(&bed, "f", 16)) == 0, "%d in round %d", r, i);
+	check(is_sound(&bed));
+	bed_done(&bed);
+}
+
 static void a_window_of_zero_keeps_no_history_and_one_set_again_does(void)
 {
 	struct moment then, found;
@@ -315,7 +406,7 @@ static void a_window_of_zero_keeps_no_history_and_one_set_again_does(void)
 	bed_fill(&bed, "f", 200);
 	check(bed_maintain(&bed) == 0);
 	volume_get_stats(bed.volume, &stats);
-	check(stats.tape_bytes <= 5 * BED_SEGMENT);
+	check(stats.tape_bytes <= FEW_SEGMENTS * BED_SEGMENT);
 	check(volume_set_window(bed.volume, 100 * SECOND) == 0);
 	bed_say(&bed, "f", "then");
 	then = bed_now(&bed);
@@ -340,6 +431,8 @@ int main(void)
 	RUN(folding_moves_only_the_newest_version);
 	RUN(memory_grows_with_distinct_ranges_not_with_changes);
 	RUN(history_gives_way_to_the_live_database_and_only_then_the_disk_is_full);
+	RUN(with_the_whole_disk_taken_what_is_there_can_still_be_rewritten_for_ever);
+	RUN(a_step_that_does_not_fit_on_a_full_disk_is_made_smaller);
 	RUN(a_window_of_zero_keeps_no_history_and_one_set_again_does);
 	return tap_done();
 }

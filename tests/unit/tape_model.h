@@ -35,7 +35,8 @@ struct model {
 	uint64_t numbers; /* given out, of lost records too */
 	struct model_record *records;
 	size_t count, room;
-	size_t acked; /* so many must survive */
+	enum tape_room room_kind; /* of what is appended */
+	size_t acked;             /* so many must survive */
 	int64_t now_us;
 	uint32_t data_max;
 	struct tape_options options;
@@ -153,7 +154,8 @@ static inline int model_append(struct model *model)
 	struct tape_record record;
 	int r;
 
-	r = tape_append(model->tape, model_type(number), meta, meta_size, iov, 2, &record);
+	r = tape_append(model->tape, model_type(number), model->room_kind, meta, meta_size, iov, 2,
+			&record);
 	if (r < 0)
 		return r;
 	xgrow(model->records, model->count, model->room);

@@ -52,19 +52,19 @@ static void limits_are_kept(void)
 
 	model_init(&model, 3);
 	require(model_open(&model) == 0);
-	check(tape_append(model.tape, 1, NULL, 0, &iov, 1, &record) == -E2BIG);
+	check(tape_append(model.tape, 1, TAPE_GROWTH, NULL, 0, &iov, 1, &record) == -E2BIG);
 	iov.iov_len = 64 * 1024;
-	check(tape_append(model.tape, 1, NULL, 0, &iov, 1, &record) == -E2BIG);
-	check(tape_append(model.tape, 1, iov.iov_base, TAPE_META_MAX + 1, NULL, 0, &record) ==
-	      -E2BIG);
-	check(tape_append(model.tape, 0, NULL, 0, NULL, 0, &record) == -EINVAL);
-	check(tape_append(model.tape, 0x8000, NULL, 0, NULL, 0, &record) == -EINVAL);
+	check(tape_append(model.tape, 1, TAPE_GROWTH, NULL, 0, &iov, 1, &record) == -E2BIG);
+	check(tape_append(model.tape, 1, TAPE_GROWTH, iov.iov_base, TAPE_META_MAX + 1, NULL, 0,
+			  &record) == -E2BIG);
+	check(tape_append(model.tape, 0, TAPE_GROWTH, NULL, 0, NULL, 0, &record) == -EINVAL);
+	check(tape_append(model.tape, 0x8000, TAPE_GROWTH, NULL, 0, NULL, 0, &record) == -EINVAL);
 	for (iov.iov_len = 61200; iov.iov_len > 60000; iov.iov_len -= 8)
-		if (tape_append(model.tape, 1, NULL, 0, &iov, 1, &record) == 0)
+		if (tape_append(model.tape, 1, TAPE_GROWTH, NULL, 0, &iov, 1, &record) == 0)
 			break;
 	check(iov.iov_len > 61000, "%zu", iov.iov_len);
 	for (int i = 0; i < 10; i++)
-		check(tape_append(model.tape, 1, NULL, 0, &iov, 1, &record) == 0);
+		check(tape_append(model.tape, 1, TAPE_GROWTH, NULL, 0, &iov, 1, &record) == 0);
 	tape_close(take(model.tape));
 	model.options.segment_bytes = 4 << 20;
 	model.options.ring_bytes = 0;
@@ -73,8 +73,8 @@ static void limits_are_kept(void)
 	require(model_open(&model) == 0);
 	iov.iov_len = TAPE_DATA_MAX;
 	for (int i = 0; i < 10; i++)
-		check(tape_append(model.tape, 1, iov.iov_base, TAPE_META_MAX, &iov, 1, &record) ==
-		      0);
+		check(tape_append(model.tape, 1, TAPE_GROWTH, iov.iov_base, TAPE_META_MAX, &iov, 1,
+				  &record) == 0);
 	check(tape_read(model.tape, record.lsn, 0, iov.iov_base, TAPE_DATA_MAX, NULL) == 0);
 	check(tape_read(model.tape, record.lsn, 1, iov.iov_base, TAPE_DATA_MAX, NULL) == -EINVAL);
 	check(tape_read(model.tape, record.end, 0, iov.iov_base, 1, NULL) == -EINVAL);
@@ -90,7 +90,7 @@ static int append_sized(struct model *model, uint32_t size, uint8_t fill, struct
 	struct iovec iov = {data, size};
 
 	memset(data, fill, size);
-	return tape_append(model->tape, fill, NULL, 0, &iov, 1, ret);
+	return tape_append(model->tape, fill, TAPE_GROWTH, NULL, 0, &iov, 1, ret);
 }
 
 static int collect_types(const struct tape_record *record, void *arg)
@@ -247,6 +247,118 @@ static void a_full_disk_changes_nothing_and_dropping_helps(void)
 	model_done(&model);
 }
 
+static uint64_t append_until_full(struct model *model, enum tape_room kind)
+{
+	uint64_t before = tape_end(model->tape);
+	int r;
+
+	model->room_kind = kind;
+	while ((r = model_append(model)) == 0)
+		;
+	check(r == -ENOSPC && tape_broken(model->tape) == 0, "%d", r);
+	return tape_end(model->tape) - before;
+}
+
+static void drop_oldest(struct model *model)
+{
+	uint64_t lsn = 0;
+
+	require(tape_settle(model->tape) == 0);
+	require(tape_segments(model->tape, first_sealed, &lsn) == 1);
+	require(tape_drop(model->tape, lsn) == 0);
+	for (size_t i = 0; i < model->count; i++)
+		model->records[i].dropped |= model->records[i].record.lsn < lsn + 65536;
+}
+
+/* A tape of a few segments on a disk that has just become full, with three spares held. */
+static void full_tape(struct model *model, uint64_t seed)
+{
+	model_init(model, seed);
+	disk_memory_limit(model->disk, 12 * 65536);
+	model->options.bytes_reserved = 3 * 65536;
+	model->options.spares_held = 3;
+	require(model_open(model) == 0);
+	append_until_full(model, TAPE_GROWTH);
+	drop_oldest(model);
+	drop_oldest(model);
+	drop_oldest(model);
+	/* And somebody has begun the reserve. */
+	disk_memory_limit(model->disk, 11 * 65536);
+}
+
+static void on_a_full_disk_growth_ends_first_and_releases_last(void)
+{
+	struct model model;
+	uint64_t lsn;
+
+	full_tape(&model, 21);
+	check(append_until_full(&model, TAPE_GROWTH) < 8192, "growth took what is held");
+	/* What goes on in a held spare does not open it to growth. */
+	model.room_kind = TAPE_IN_PLACE;
+	for (lsn = tape_end(model.tape); tape_end(model.tape) / 65536 == lsn / 65536;)
+		require(model_append(&model) == 0);
+	check(append_until_full(&model, TAPE_GROWTH) == 0, "growth in a held spare");
+	check(append_until_full(&model, TAPE_IN_PLACE) > 65536 / 2);
+	check(append_until_full(&model, TAPE_LAST_RESORT) > 65536 / 2);
+	check(append_until_full(&model, TAPE_IN_PLACE) < 8192, "it took what is kept");
+	check(append_until_full(&model, TAPE_RELEASE) > 65536 / 2);
+	check(model_sync(&model) == 0);
+	drop_oldest(&model);
+	check(append_until_full(&model, TAPE_GROWTH) < 8192,
+	      "growth took what was just held again");
+	check(append_until_full(&model, TAPE_RELEASE) > 65536 / 2);
+	model_compare(&model, true);
+	/* With room on the disk again, spares are recycled and all may grow. */
+	disk_memory_limit(model.disk, 40 * 65536);
+	check(append_until_full(&model, TAPE_GROWTH) > 4 * 65536);
+	check(model_sync(&model) == 0);
+	check(model_crash(&model));
+	model_done(&model);
+}
+
+static uint64_t free_bytes(struct model *model)
+{
+	struct disk_space space;
+
+	return check(disk_space(model->disk, &space) == 0) ? space.bytes_free : 0;
+}
+
+static void what_is_held_is_lent_but_for_the_last_and_comes_back_with_a_dropped_segment(void)
+{
+	struct model model;
+	uint64_t before;
+
+	full_tape(&model, 22);
+	before = free_bytes(&model);
+	check(tape_lend(model.tape, 8192) && free_bytes(&model) == before + 8192);
+	check(tape_lend(model.tape, 1) && free_bytes(&model) == before + 8192 + 4096);
+	/* The rest of it, and another one. */
+	check(tape_lend(model.tape, 65536) && free_bytes(&model) == before + 65536);
+	check(tape_lend(model.tape, 65536) && free_bytes(&model) == before + 2 * 65536);
+	check(!tape_lend(model.tape, 1) && free_bytes(&model) == before + 2 * 65536);
+	drop_oldest(&model);
+	check(free_bytes(&model) < before + 3 * 65536, "the segment was not held");
+	check(tape_lend(model.tape, 65536) && free_bytes(&model) >= before + 3 * 65536);
+	/* What came free is taken back. */
+	drop_oldest(&model);
+	before = free_bytes(&model);
+	check(tape_lend(model.tape, 3 * 4096));
+	tape_regain(model.tape);
+	check(free_bytes(&model) == before && tape_lend(model.tape, 4096));
+	disk_memory_limit(model.disk, 1);
+	tape_regain(model.tape);
+	disk_memory_limit(model.disk, 11 * 65536);
+	check(free_bytes(&model) == before + 4096);
+	/* One that is shorter now is no segment, also after a crash. */
+	drop_oldest(&model);
+	check(tape_lend(model.tape, 4096) && model_sync(&model) == 0);
+	check(model_crash(&model));
+	model.room_kind = TAPE_IN_PLACE;
+	check(model_append(&model) == 0 && model_sync(&model) == 0);
+	model_compare(&model, true);
+	model_done(&model);
+}
+
 /* --- Times -------------------------------------------------------------------------------- */
 
 static int64_t set_clock(void *arg)
@@ -341,7 +453,7 @@ static void a_read_only_tape_changes_nothing(void)
 	model.options.read_only = true;
 	require(model_open(&model) == 0);
 	model_compare(&model, true);
-	check(tape_append(model.tape, 1, NULL, 0, NULL, 0, &record) == -EROFS);
+	check(tape_append(model.tape, 1, TAPE_GROWTH, NULL, 0, NULL, 0, &record) == -EROFS);
 	check(tape_sync(model.tape, 0) == -EROFS && tape_drop(model.tape, 0) == -EROFS);
 	tape_close(take(model.tape));
 	check(disk_memory_calls(model.disk) == calls);
@@ -571,6 +683,8 @@ int main(int argc, char **argv)
 	RUN(the_head_of_a_torn_record_does_not_hide_the_next_segment);
 	RUN(dropped_segments_are_used_again_and_their_old_records_are_not_seen);
 	RUN(a_full_disk_changes_nothing_and_dropping_helps);
+	RUN(on_a_full_disk_growth_ends_first_and_releases_last);
+	RUN(what_is_held_is_lent_but_for_the_last_and_comes_back_with_a_dropped_segment);
 	RUN(a_time_is_found_between_its_last_record_and_the_next);
 	RUN(time_goes_on_although_all_that_had_it_was_dropped);
 	RUN(a_read_only_tape_changes_nothing);

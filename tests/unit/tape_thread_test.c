@@ -80,7 +80,8 @@ static void *append_and_sync(void *arg)
 	struct tape *tape = arg;
 	struct tape_record record;
 
-	if (tape_append(tape, 1, "x", 1, NULL, 0, &record) < 0 || tape_sync(tape, record.end) < 0)
+	if (tape_append(tape, 1, TAPE_GROWTH, "x", 1, NULL, 0, &record) < 0 ||
+	    tape_sync(tape, record.end) < 0)
 		return tape;
 	return tape_durable(tape) >= record.end ? NULL : tape;
 }
@@ -169,7 +170,8 @@ static void *write_on(void *arg)
 		uint32_t meta[2] = {writer->number, round};
 
 		fill_data(data, iov.iov_len, writer->number, round);
-		if (tape_append(writer->tape, 7, meta, sizeof meta, &iov, 1, &record) < 0)
+		if (tape_append(writer->tape, 7, TAPE_GROWTH, meta, sizeof meta, &iov, 1, &record) <
+		    0)
 			writer->failed = true;
 		writer->lsns[round] = record.lsn;
 		if (round % 8 != 7)
@@ -350,7 +352,7 @@ static void *write_until_done(void *arg)
 	struct tape *tape = arg;
 
 	while (!atomic_load(&done))
-		if (tape_append(tape, 7, "m", 1, &iov, 1, &record) < 0 ||
+		if (tape_append(tape, 7, TAPE_GROWTH, "m", 1, &iov, 1, &record) < 0 ||
 		    tape_sync(tape, record.end) < 0)
 			return tape;
 	return NULL;
@@ -393,7 +395,7 @@ static void what_nobody_syncs_is_flushed_within_two_seconds(void)
 	int left = 1000;
 
 	require(tape_open(disk, &options, &tape, NULL) == 0);
-	require(tape_append(tape, 1, NULL, 0, NULL, 0, &record) == 0);
+	require(tape_append(tape, 1, TAPE_GROWTH, NULL, 0, NULL, 0, &record) == 0);
 	for (; left > 0 && tape_durable(tape) < record.end; left--)
 		nanosleep(&pause, NULL);
 	check(left > 0);

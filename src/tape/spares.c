@@ -1,0 +1,301 @@
+/*
+ * Room for the next segment: made while there is plenty, recycled from dropped ones, held for a
+ * full disk, lent to who folds.
+ */
+#include "tape/internal.h"
+
+#include <errno.h>
+
+/* --- Making ------------------------------------------------------------------------------- */
+
+int spares_room_for(struct tape *tape, uint64_t bytes)
+{
+	uint64_t needed = bytes + tape->options.bytes_reserved;
+	struct disk_space space;
+	int r = disk_space(tape->disk, &space);
+
+	if (r < 0)
+		return r;
+	return space.bytes_free < needed ? -ENOSPC : 0;
+}
+
+/* Zeros, really written and durable: a flush inside them is one write and changes no metadata. */
+static int fill_new(struct tape *tape)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	int r;
+
+	r = disk_open(tape->disk, TAPE_NEW_NAME, DISK_CREATE, &file);
+	if (r < 0)
+		return r;
+	r = disk_file_truncate(file, 0);
+	if (r < 0)
+		return r;
+	r = disk_file_write_zeros(file, 0, tape->options.segment_bytes);
+	if (r < 0)
+		return r;
+	return disk_file_sync(file);
+}
+
+static int make_new(struct tape *tape)
+{
+	int r = spares_room_for(tape, tape->options.segment_bytes);
+
+	if (r < 0)
+		return r;
+	r = fill_new(tape);
+	if (r < 0)
+		(void)disk_remove(tape->disk, TAPE_NEW_NAME);
+	return r;
+}
+
+/* The zeros that a blank spare still needs: see fill_new(). */
+static int write_blank(struct tape *tape, const char *name)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	int r;
+
+	r = disk_open(tape->disk, name, 0, &file);
+	if (r < 0)
+		return r;
+	r = disk_file_write_zeros(file, 0, tape->options.segment_bytes);
+	return r < 0 ? r : disk_file_sync(file);
+}
+
+/* Give the file its final name, durably; it is whole. */
+static int make_segment(struct tape *tape, const char *from, uint64_t lsn, struct disk_file **ret)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	char to[TAPE_NAME_MAX];
+	int r;
+
+	r = disk_rename(tape->disk, from, segment_name(to, lsn));
+	if (r < 0)
+		return r;
+	r = disk_sync_names(tape->disk, TAPE_FOLDER);
+	if (r < 0)
+		return r;
+	r = disk_open(tape->disk, to, 0, &file);
+	if (r < 0)
+		return r;
+	*ret = take(file);
+	return 0;
+}
+
+size_t spares_count(const struct tape *tape, enum spare_state state)
+{
+	size_t count = 0;
+
+	for (int i = 0; i < TAPE_SPARES; i++)
+		count += tape->spares[i].state == state;
+	return count;
+}
+
+int spares_find(struct tape *tape, enum spare_state state)
+{
+	for (int i = 0; i < TAPE_SPARES; i++)
+		if (tape->spares[i].state == state)
+			return i;
+	return -1;
+}
+
+/* A spare, if more than `kept` are ready, becomes the segment at `lsn`.  Drops the lock meanwhile.
+ */
+static int use_spare(struct tape *tape, size_t kept, uint64_t lsn)
+{
+	int i = spares_find(tape, SPARE_READY), r;
+	struct disk_file *file = NULL;
+	char name[TAPE_NAME_MAX];
+	struct spare *spare;
+
+	if (spares_count(tape, SPARE_READY) <= kept)
+		return -ENOSPC;
+	spare = &tape->spares[i];
+	spare->state = SPARE_BUSY;
+	pthread_mutex_unlock(&tape->lock);
+	r = spare->blank ? write_blank(tape, spare_name(name, i)) : 0;
+	if (r == 0)
+		r = make_segment(tape, spare_name(name, i), lsn, &file);
+	pthread_mutex_lock(&tape->lock);
+	/* Taken, or not to be relied on. */
+	spare->state = SPARE_NONE;
+	tape->next = file;
+	return r;
+}
+
+/* While the reserve is whole: a spare that is not held, or a new file. */
+static int prepare_from_plenty(struct tape *tape, uint64_t lsn)
+{
+	bool recycle = spares_count(tape, SPARE_READY) > tape->options.spares_held;
+	struct disk_file *file = NULL;
+	int r;
+
+	pthread_mutex_unlock(&tape->lock);
+	/* A spare takes no room, but with the reserve begun it is not for growth. */
+	r = recycle ? spares_room_for(tape, 0) : make_new(tape);
+	if (r == 0 && !recycle)
+		r = make_segment(tape, TAPE_NEW_NAME, lsn, &file);
+	pthread_mutex_lock(&tape->lock);
+	tape->next = file;
+	return r == 0 && recycle ? use_spare(tape, tape->options.spares_held, lsn) : r;
+}
+
+int spares_prepare(struct tape *tape, enum tape_room room)
+{
+	/* The spares that each leaves. */
+	static const size_t kept[] = {
+		[TAPE_IN_PLACE] = 2, [TAPE_LAST_RESORT] = 1, [TAPE_RELEASE] = 0};
+	uint64_t lsn = tape->next_lsn;
+	int r;
+
+	if (tape->preparing) {
+		pthread_cond_wait(&tape->changed, &tape->lock);
+		return 0;
+	}
+	tape->preparing = true;
+	r = prepare_from_plenty(tape, lsn);
+	if (r == -ENOSPC && room != TAPE_GROWTH) {
+		tape->lean = true;
+		r = use_spare(tape, kept[room], lsn);
+	}
+	tape->preparing = false;
+	pthread_cond_broadcast(&tape->changed);
+	return r;
+}
+
+int spares_leave_lean(struct tape *tape)
+{
+	int r = spares_room_for(tape, 0);
+
+	if (r == 0)
+		tape->lean = false;
+	return r;
+}
+
+/* --- Spares that are held ----------------------------------------------------------------- */
+
+/* Much more room than the reserve: as much again for the tape to grow into. */
+#define PLENTY_RESERVES 3
+
+static int make_spare(struct tape *tape, int i)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	char name[TAPE_NAME_MAX];
+	int r;
+
+	r = spares_room_for(tape, tape->options.segment_bytes +
+					  PLENTY_RESERVES * tape->options.bytes_reserved);
+	if (r < 0)
+		return r;
+	r = disk_open(tape->disk, spare_name(name, i), DISK_CREATE, &file);
+	if (r == 0)
+		r = disk_file_allocate(file, 0, tape->options.segment_bytes);
+	if (r < 0)
+		(void)disk_remove(tape->disk, name);
+	return r;
+}
+
+void spares_hold(struct tape *tape)
+{
+	int i = spares_find(tape, SPARE_NONE), r;
+
+	if (i < 0 || spares_count(tape, SPARE_READY) >= tape->options.spares_held)
+		return;
+	tape->spares[i].state = SPARE_BUSY;
+	pthread_mutex_unlock(&tape->lock);
+	r = make_spare(tape, i);
+	pthread_mutex_lock(&tape->lock);
+	tape->spares[i] = (struct spare){r == 0 ? SPARE_READY : SPARE_NONE, .blank = true};
+}
+
+/* The one to lend from: one that is lent in part; else any but the last. */
+static int find_lender(struct tape *tape)
+{
+	int i = spares_find(tape, SPARE_LENT);
+
+	if (i >= 0)
+		return i;
+	return spares_count(tape, SPARE_READY) > 1 ? spares_find(tape, SPARE_READY) : -1;
+}
+
+/* Cut up to `bytes` off the end of a spare.  Returns what is left of it, or -errno. */
+static int64_t shorten(struct tape *tape, int i, uint64_t bytes)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	char name[TAPE_NAME_MAX];
+	uint64_t size;
+	int r;
+
+	r = disk_open(tape->disk, spare_name(name, i), 0, &file);
+	if (r == 0)
+		r = disk_file_size(file, &size);
+	if (r < 0)
+		return r;
+	if (size <= bytes)
+		return disk_remove(tape->disk, name);
+	r = disk_file_truncate(file, size - bytes);
+	return r < 0 ? r : (int64_t)(size - bytes);
+}
+
+bool tape_lend(struct tape *tape, uint64_t bytes)
+{
+	int64_t left = -ENOSPC;
+	int i;
+
+	bytes = MIN(ALIGN_UP(bytes, (uint64_t)DISK_BLOCK), tape->options.segment_bytes);
+	pthread_mutex_lock(&tape->lock);
+	i = find_lender(tape);
+	if (i >= 0) {
+		tape->spares[i].state = SPARE_BUSY;
+		pthread_mutex_unlock(&tape->lock);
+		left = shorten(tape, i, bytes);
+		pthread_mutex_lock(&tape->lock);
+		tape->spares[i].state = left > 0 ? SPARE_LENT : SPARE_NONE;
+	}
+	pthread_mutex_unlock(&tape->lock);
+	return left >= 0;
+}
+
+/* Grow a spare to a whole segment, or as far as there is room.  Returns its size, or -errno. */
+static int64_t lengthen(struct tape *tape, int i)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	struct disk_space space;
+	char name[TAPE_NAME_MAX];
+	uint64_t size, whole = tape->options.segment_bytes;
+	int r;
+
+	r = disk_space(tape->disk, &space);
+	if (r == 0)
+		r = disk_open(tape->disk, spare_name(name, i), 0, &file);
+	if (r == 0)
+		r = disk_file_size(file, &size);
+	if (r < 0)
+		return r;
+	whole = MIN(whole, size + ALIGN_DOWN(space.bytes_free, (uint64_t)DISK_BLOCK));
+	/* Somebody else may have been faster: then it stays as long as it was. */
+	if (whole > size && disk_file_allocate(file, size, whole - size) < 0) {
+		r = disk_file_truncate(file, size);
+		return r < 0 ? r : (int64_t)size;
+	}
+	return whole;
+}
+
+void tape_regain(struct tape *tape)
+{
+	int64_t size;
+	int i;
+
+	pthread_mutex_lock(&tape->lock);
+	i = spares_find(tape, SPARE_LENT);
+	if (i >= 0) {
+		tape->spares[i].state = SPARE_BUSY;
+		pthread_mutex_unlock(&tape->lock);
+		size = lengthen(tape, i);
+		pthread_mutex_lock(&tape->lock);
+		tape->spares[i] = (struct spare){size == tape->options.segment_bytes ? SPARE_READY
+										     : SPARE_LENT,
+						 .blank = true};
+	}
+	pthread_mutex_unlock(&tape->lock);
+}
