@@ -1,4 +1,5 @@
 """The same undo by a backtrack, by a restored backup and its binlog, and by a flashback of the binlog."""
+import contextlib
 import os
 import shutil
 import subprocess
@@ -7,9 +8,9 @@ import time
 from cluster import Failed, program
 from cluster import run as command
 
-from lib import results
+from lib import results, turns
 from lib.results import Result, median
-from lib.servers import BINLOG, TABLES, import_cluster, load, make_tables, plain_server
+from lib.servers import BINLOG, TABLES, import_cluster, load, make_tables, plain_server, processes
 
 TITLE = "undo a stretch of oltp_write_only: command to first answered query, every table as it was"
 PEER = "mariadb-backup's copy and the binlog up to the moment; mariadb-binlog --flashback"
@@ -129,6 +130,17 @@ def their_turns(bench, peer, wanted):
             "restore": {**peer.restore(wanted), "transactions": transactions}}
 
 
+@contextlib.contextmanager
+def waiting(cluster):
+    """Its server has another number after each backtrack."""
+    pids = processes(cluster)
+    turns.stop(pids)
+    try:
+        yield
+    finally:
+        turns.go_on(pids)
+
+
 def measure(bench, disk):
     peer = Peer(bench, disk)
     # The cluster begins as a copy of that moment: one content for all three to come back to.
@@ -140,9 +152,14 @@ def measure(bench, disk):
         raise Failed("the copy is none")
     lsn = cluster.status()["now"]["lsn"]
     found = {"backtrack": [], "flashback": [], "restore": []}
+    turns.stop(processes(peer.server))
     for turn, side in bench.turns(("ours", "theirs")):
-        turns = {"backtrack": our_turn(bench, cluster, lsn, wanted)} if side == "ours" else their_turns(bench, peer, wanted)
-        for name, times in turns.items():
+        if side == "ours":
+            times_of = {"backtrack": our_turn(bench, cluster, lsn, wanted)}
+        else:
+            with waiting(cluster), turns.own_turn(processes(peer.server)):
+                times_of = their_turns(bench, peer, wanted)
+        for name, times in times_of.items():
             found[name].append(times)
             bench.say(f"round {turn + 1}: {name}: " + ", ".join(f"{key} {results.number(value)}" for key, value in times.items()))
     return found

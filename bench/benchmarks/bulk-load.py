@@ -5,9 +5,9 @@ import time
 
 from cluster import Failed, program
 
-from lib import results
+from lib import results, turns
 from lib.results import Result, median
-from lib.servers import create_cluster, plain_server, settle
+from lib.servers import create_cluster, plain_server, processes
 
 TITLE = "a mariadb-dump of 1 GB (less with --megabytes) loaded with the mariadb client"
 PEER = "the same server with its own defaults on the plain directory"
@@ -37,7 +37,6 @@ def make_dump(bench, server, path):
         if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, check=False).returncode != 0:
             raise Failed("mariadb-dump failed")
     server.sql("DROP DATABASE bulk")
-    settle(server)
     return rows
 
 
@@ -51,7 +50,6 @@ def load(server, path, rows):
     if done.returncode != 0 or int(server.value("SELECT COUNT(*) FROM bulk.t")) != rows:
         raise Failed(f"the dump was not loaded: {done.stderr}")
     server.sql("DROP DATABASE bulk")
-    settle(server)
     return seconds
 
 
@@ -65,9 +63,13 @@ def run_on(bench, disk):
     path = bench.path("bulk.sql")
     rows = make_dump(bench, plain, path)
     megabytes = os.path.getsize(path) / 1e6
+    pids = {name: processes(server) for name, server in columns.items()}
+    for waiting in pids.values():
+        turns.stop(waiting)
     found = {name: [] for name in columns}
     for turn, name in bench.turns(columns):
-        found[name].append(load(columns[name], path, rows))
+        with turns.own_turn(pids[name]):
+            found[name].append(load(columns[name], path, rows))
         bench.say(f"{disk.name} disk, round {turn + 1}: {name}: {found[name][-1]:.1f} s")
     os.unlink(path)
     return megabytes, found

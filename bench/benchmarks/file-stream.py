@@ -3,7 +3,7 @@ import os
 
 from cluster import Failed
 
-from lib import machine, results
+from lib import machine, results, turns
 from lib.files import directories, fio
 from lib.results import Result, median
 
@@ -42,8 +42,10 @@ def run_on(bench, disk):
     columns = directories(bench, disk)
     found = {(way, name): [] for way in ("write", "read") for name in columns}
     for turn, name in bench.turns(columns):
+        directory, pids = columns[name]
         for way, measure in (("write", written), ("read", read_back)):
-            found[way, name].append(measure(columns[name], megabytes))
+            with turns.own_turn(pids):
+                found[way, name].append(measure(directory, megabytes))
             bench.say(f"{disk.name} disk, round {turn + 1}: {way}, {name}: {found[way, name][-1]:.0f} MB/s")
     return found
 

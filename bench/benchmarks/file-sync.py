@@ -1,7 +1,7 @@
 """Small writes, each made durable."""
 from cluster import Failed
 
-from lib import results
+from lib import results, turns
 from lib.files import directories, fio
 from lib.results import Result, median
 
@@ -34,12 +34,15 @@ def run_on(bench, disk):
     seconds, megabytes = turn_seconds(bench.wanted), 4 if bench.wanted.quick else 64
     found = {}
     columns = directories(bench, disk)
-    for directory in columns.values():
-        writes(directory, max(JOBS), 1, megabytes)  # lays the files out
+    for directory, pids in columns.values():
+        with turns.own_turn(pids):
+            writes(directory, max(JOBS), 1, megabytes)  # lays the files out
     for jobs in JOBS:
         found.update({(jobs, name): [] for name in columns})
         for turn, name in bench.turns(columns):
-            found[jobs, name].append(writes(columns[name], jobs, seconds, megabytes))
+            directory, pids = columns[name]
+            with turns.own_turn(pids):
+                found[jobs, name].append(writes(directory, jobs, seconds, megabytes))
             bench.say(f"{disk.name} disk, {jobs} at once, round {turn + 1}: {name}: {found[jobs, name][-1]:.0f} writes/s")
     return found
 

@@ -1,11 +1,9 @@
 """What folding in the background costs the database in front."""
-import time
-
 from cluster import Failed
 
-from lib import results
+from lib import results, turns
 from lib.results import Result, median
-from lib.servers import create_cluster, load, make_tables, settle
+from lib.servers import create_cluster, load, make_tables, processes
 from lib.tape import Tape
 
 TITLE = "oltp_write_only while a window of a second makes everything fold as it comes"
@@ -13,7 +11,6 @@ PEER = "the same with a window in which nothing is old enough to fold"
 TARGET = "none; 1 is no cost"
 DISKS = "plain"
 WINDOWS = {"folding": "1s", "not folding": "72h"}
-DRAIN_S = 60
 
 
 def minutes(wanted):
@@ -25,41 +22,27 @@ def turn_seconds(wanted):
     return wanted.seconds if wanted.quick else max(10, wanted.seconds)
 
 
-def drained(cluster):
-    """Until what can be folded is: the other's turn is not to pay for it.  The tape then stays as it is for some seconds."""
-    last, still = None, 0
-    deadline = time.monotonic() + DRAIN_S
-    while still < 6 and time.monotonic() < deadline:
-        status = cluster.status()
-        now = (status["bytes"]["tape"], status["folding"])
-        still = still + 1 if now == last and not status["folding"] else 0
-        last = now
-        time.sleep(0.5)
-
-
 def turn_of(bench, cluster, seconds):
     """Transactions per second, MiB folded meanwhile."""
     before = Tape(cluster).oldest
     speed = load(cluster, "oltp_write_only", bench.wanted.rows, seconds)[0]
     folded = (Tape(cluster).oldest - before) / (1 << 20)
-    settle(cluster)
     return speed, folded
 
 
 def measure(bench, disk):
-    clusters = {}
+    clusters, pids = {}, {}
     for name, window in WINDOWS.items():
         clusters[name] = create_cluster(bench, disk, name.replace(" ", "-"), bench.fastest, window)
         make_tables(clusters[name], bench.wanted.rows)
         load(clusters[name], "oltp_write_only", bench.wanted.rows, turn_seconds(bench.wanted))
-        settle(clusters[name])
-    drained(clusters["folding"])
+        pids[name] = processes(clusters[name])
+        turns.stop(pids[name])
     found = {name: [] for name in clusters}
     for turn, name in bench.turns(clusters):
-        found[name].append(turn_of(bench, clusters[name], turn_seconds(bench.wanted)))
+        with turns.own_turn(pids[name]):
+            found[name].append(turn_of(bench, clusters[name], turn_seconds(bench.wanted)))
         bench.say(f"{disk.name} disk, round {turn + 1}: {name}: {found[name][-1][0]:.0f} transactions/s, {found[name][-1][1]:.0f} MiB folded")
-        if name == "folding":
-            drained(clusters[name])
     return found
 
 

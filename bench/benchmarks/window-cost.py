@@ -4,7 +4,7 @@ from cluster import run as command
 
 from lib import results
 from lib.results import Result
-from lib.servers import BINLOG, create_cluster, load, make_tables, plain_server, settle
+from lib.servers import BINLOG, create_cluster, load, make_tables, plain_server
 from lib.tape import Tape
 
 TITLE = "bytes of history per transaction of oltp_write_only, fresh and repacked"
@@ -48,13 +48,11 @@ def measure_ours(bench, disk):
     make_tables(cluster, bench.wanted.rows)
     # Until pages are written as steadily as the log that they follow.
     load(cluster, "oltp_write_only", bench.wanted.rows, events=events(bench.wanted) // 4)
-    settle(cluster)
     repacks = can_repack(bench)
     if repacks:
         cluster.run("repack", timeout=3600)
     before, base = Tape(cluster), cluster.status()["bytes"]["base"]
     done = load(cluster, "oltp_write_only", bench.wanted.rows, events=events(bench.wanted))[1]
-    settle(cluster)
     after = Tape(cluster)
     fresh = (after.now - before.now) / done
     found = {"tape, fresh": fresh, "base": (cluster.status()["bytes"]["base"] - base) / done}

@@ -4,7 +4,8 @@ import os
 
 from cluster import program, run
 
-from lib.servers import Volume, create_cluster
+from lib import turns
+from lib.servers import Volume, create_cluster, processes
 
 
 def fio(directory, *options):
@@ -16,8 +17,11 @@ def fio(directory, *options):
 
 
 def directories(bench, disk):
-    """{column: an empty directory}: the plain one, and one on a new volume's mount for each transport."""
+    """{column: (an empty directory, processes)}: the plain one, and one on a new volume's mount for each transport, all stopped."""
     plain = os.path.join(disk.directory, "files")
     os.mkdir(plain)
     volumes = {transport: Volume(create_cluster(bench, disk, transport, transport)) for transport in bench.transports}
-    return {"plain": plain, **{name: volume.directory for name, volume in volumes.items()}}
+    found = {"plain": (plain, []), **{name: (volume.directory, processes(volume)) for name, volume in volumes.items()}}
+    for _, waiting in found.values():
+        turns.stop(waiting)
+    return found

@@ -11,6 +11,7 @@ import time
 
 from cluster import Cluster, Failed, PlainServer, Server, Unspill, free_port, program, run, wait_for
 
+from lib import turns
 from lib.results import median
 
 # Both sides alike.  The tables fit into the pool; the log is small enough that pages are written all the time.
@@ -26,6 +27,7 @@ endings = []
 def end_all():
     """Whatever was made, also by a benchmark that failed in the middle; what does not end is said.  The newest goes first."""
     troubles = []
+    turns.all_go_on()
     while endings:
         try:
             endings.pop()()
@@ -85,15 +87,16 @@ def end_load(process):
     process.wait(60)
 
 
-def settle(server, seconds=20):
-    """What the last turn left to clean up (purge) is not the next one's: wait, for so long at most."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        length = server.value("SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS"
-                              " WHERE VARIABLE_NAME = 'INNODB_HISTORY_LIST_LENGTH'")
-        if int(length) < 1000:
-            return
-        time.sleep(0.1)
+def processes(side):
+    """Of a server, a cluster or a volume, those that are served first."""
+    if isinstance(side, DoublewriteServer):
+        return [side.process.pid, side.volume.keeper.pid]
+    if isinstance(side, Volume):
+        return [side.keeper.pid]
+    if isinstance(side, Cluster):
+        status = side.status()
+        return [status["pid"], status["keeper_pid"]]
+    return [side.process.pid]
 
 
 # --- Servers --------------------------------------------------------------------------------------
@@ -224,7 +227,7 @@ class Fleet:
         self.bench, self.disk, self.rows = bench, disk, bench.wanted.rows
         self.plain = plain_server(os.path.join(disk.directory, "server"))
         self.columns = {"plain": self.plain}
-        self.warm = set()
+        self.warm, self.processes = set(), {}
 
     def make(self):
         bench, disk = self.bench, self.disk
@@ -237,6 +240,10 @@ class Fleet:
             self.columns[transport] = self.copy(transport, transport)
         self.columns[f"{bench.fastest}, doublewrite"] = DoublewriteServer(self.copy("doublewrite", bench.fastest))
         self.plain.start()
+        # From here on each goes on in its own turns only.
+        self.processes = {name: processes(server) for name, server in self.columns.items()}
+        for pids in self.processes.values():
+            turns.stop(pids)
 
     def copy(self, name, transport):
         self.bench.say(f"{self.disk.name} disk: importing a copy: {name}")
@@ -247,22 +254,24 @@ class Fleet:
         wanted = self.bench.wanted
         for name, server in self.columns.items():
             # The second benchmark finds pool and log as the first left them.
-            load(server, script, self.rows, wanted.seconds if name not in self.warm else min(wanted.seconds, 5))
+            with turns.own_turn(self.processes[name]):
+                load(server, script, self.rows, wanted.seconds if name not in self.warm else min(wanted.seconds, 5))
             self.warm.add(name)
-            settle(server)
         found = {name: [] for name in self.columns}
         for turn, name in self.bench.turns(self.columns):
-            found[name].append(load(self.columns[name], script, self.rows, wanted.seconds)[0])
+            with turns.own_turn(self.processes[name]):
+                found[name].append(load(self.columns[name], script, self.rows, wanted.seconds)[0])
             self.bench.say(f"{self.disk.name} disk, round {turn + 1}: {name}: {found[name][-1]:.0f} transactions/s")
-            settle(self.columns[name])
         self.check_space()
         return found
 
     def check_space(self):
         """History that gives way to a full disk is work that nobody wanted to measure."""
         for name, server in self.columns.items():
-            if isinstance(server, Cluster) and server.status()["space_short"]:
-                raise Failed(f"the {self.disk.name} disk ran short of space under {name}: take fewer --rounds or --seconds")
+            if isinstance(server, Cluster):
+                with turns.own_turn(self.processes[name]):
+                    if server.status()["space_short"]:
+                        raise Failed(f"the {self.disk.name} disk ran short of space under {name}: take fewer --rounds or --seconds")
 
 
 def ratios(found):
