@@ -1,12 +1,12 @@
 #include "tape/files.h"
-#include "tape/names.h"
 #include "base/alloc.h"
 
 #include <errno.h>
 
-void files_init(struct files *files, struct disk *disk)
+void files_init(struct files *files, struct disk *disk,
+		const char *(*name)(char name[TAPE_NAME_MAX], uint64_t lsn))
 {
-	*files = (struct files){.disk = disk};
+	*files = (struct files){.disk = disk, .name = name};
 	pthread_mutex_init(&files->lock, NULL);
 }
 
@@ -49,7 +49,7 @@ static int open_slot(struct files *files, uint64_t lsn, struct files_slot **ret)
 	char name[TAPE_NAME_MAX];
 	int r;
 
-	r = disk_open(files->disk, segment_name(name, lsn), DISK_READ_ONLY, &file);
+	r = disk_open(files->disk, files->name(name, lsn), DISK_READ_ONLY, &file);
 	if (r < 0)
 		return r;
 	if (slot)

@@ -1,16 +1,19 @@
 /*
- * Files: the open segment files of those who read, a limited number, least recently used out first.
+ * Files: the open files of those who read, of segments or of packs: a limited number, least
+ * recently used out first.
  */
 #pragma once
 
 #include "disk/disk.h"
+#include "tape/names.h"
 
 #include <pthread.h>
 
 #define FILES_MAX 64
 
 struct files {
-	struct disk *disk;    /* borrowed */
+	struct disk *disk; /* borrowed */
+	const char *(*name)(char name[TAPE_NAME_MAX], uint64_t lsn);
 	pthread_mutex_t lock; /* guards the rest; nothing is called with it held but the disk */
 	uint64_t tick;
 	struct files_slot {
@@ -22,12 +25,14 @@ struct files {
 	} slots[FILES_MAX];
 };
 
-void files_init(struct files *files, struct disk *disk);
+/* `name`: segment_name() or pack_name(). */
+void files_init(struct files *files, struct disk *disk,
+		const char *(*name)(char name[TAPE_NAME_MAX], uint64_t lsn));
 void files_done(struct files *files);
 
-/* The segment's file, for reading, until files_put().  -ENOENT, or the disk's -errno. */
+/* The file of LSN, for reading, until files_put().  -ENOENT, or the disk's -errno. */
 int files_get(struct files *files, uint64_t lsn, struct files_slot **ret);
 void files_put(struct files *files, struct files_slot *slot);
 
-/* The segment is no more; who has the file may read on. */
+/* The file is no more; who has the file may read on. */
 void files_forget(struct files *files, uint64_t lsn);

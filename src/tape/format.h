@@ -77,3 +77,55 @@ struct tape_index_chunk {
 	le32 size; /* 4 */
 };
 static_assert(sizeof(struct tape_index_chunk) == 8, "bytes on disk");
+
+/*
+ * The start of a pack, and once more its last bytes.  Between them: the groups, one right behind
+ * the other, and the table, twice.
+ */
+struct tape_pack_header {
+	uint8_t magic[8];   /*  0: "UNSPLPAK" */
+	le32 crc;           /*  8: over what follows, continuing the volume's seed */
+	le32 incompat;      /* 12 */
+	le64 lsn;           /* 16: of the first segment */
+	le64 segment_bytes; /* 24 */
+	le64 table;         /* 32: offset of the first of the two tables, the end of the groups */
+	le32 segments;      /* 40: so many follow each other */
+	le32 groups;        /* 44 */
+	le32 data_groups;   /* 48: so many come first; the others hold the heads of records */
+	le32 table_crc;     /* 52: over one table, continuing the volume's seed */
+	le64 reserved;      /* 56: 0 */
+};
+static_assert(sizeof(struct tape_pack_header) == 64, "bytes on disk");
+
+/* The table: one of these for each segment, in order ... */
+struct tape_pack_segment {
+	le64 end;           /*  0: after its last record, the tape's own included */
+	le64 records;       /*  8: without the tape's own */
+	le64 data_bytes;    /* 16 */
+	le64 first_time_us; /* 24 */
+	le64 last_time_us;  /* 32 */
+	le32 last_epoch;    /* 40 */
+	le32 reserved;      /* 44: 0 */
+};
+static_assert(sizeof(struct tape_pack_segment) == 48, "bytes on disk");
+
+/* ... then one of these for each group.  As many bytes packed as not: it is stored as it is. */
+struct tape_pack_group {
+	le64 offset; /*  0: in the file */
+	le64 lsn;    /*  8: of the first head in it; 0 of a group of data */
+	le32 packed; /* 16: bytes in the file */
+	le32 size;   /* 20: bytes when unpacked */
+	le32 crc;    /* 24: over its number (le32) and the packed bytes, continuing the seed */
+	le32 base;   /* 28: number of the group that it is the difference from, or all ones */
+};
+static_assert(sizeof(struct tape_pack_group) == 32, "bytes on disk");
+
+/*
+ * In a group of heads, before each record's head (header, meta, zeros to a multiple of 4, table):
+ * where its data begins.  It goes on in the next group when that one is too small.
+ */
+struct tape_pack_place {
+	le32 group;  /* 0 */
+	le32 offset; /* 4: in the group, unpacked */
+};
+static_assert(sizeof(struct tape_pack_place) == 8, "bytes on disk");

@@ -6,6 +6,7 @@
  *	spares.c    room for the next one: made, held, lent, recycled
  *	recover.c   what tape_open() does with what it finds
  *	read.c      read, scan, find by time
+ *	packer.c    put a pack in the place of segments
  *	verify.c    tape_verify(), which shares only formats with the rest
  *
  * One lock, `lock`, guards everything that changes.  It is never held during I/O: who does I/O sets
@@ -16,6 +17,7 @@
 #include "tape/files.h"
 #include "tape/index.h"
 #include "tape/names.h"
+#include "tape/pack.h"
 #include "tape/tape.h"
 
 #include <pthread.h>
@@ -31,6 +33,7 @@ struct segment {
 	enum segment_state state;
 	struct index *index;    /* NULL: in the file */
 	struct disk_file *file; /* for writing, of an active or full one */
+	struct pack *pack;      /* of a sealed one: it is in there, and has no file of its own */
 };
 
 enum spare_state {
@@ -82,8 +85,19 @@ struct tape {
 	uint64_t ring_from;
 	uint8_t *bounce; /* of the one who is flushing */
 
+	/*
+	 * A pack is being written in the place of the segments in [pack_from, pack_to); `pack_stop`
+	 * asks it to give up.  Who reads files of segments is counted in one of the `readers`, by
+	 * turns, so that the packer can wait for those who came before it.
+	 */
+	bool packing, pack_stop;
+	int pack_broken; /* no more packs: what the disk has is not known for certain */
+	uint64_t pack_from, pack_to;
+	unsigned readers[2], turn;
+
 	struct tape_stats stats;
-	struct files files;
+	struct files files, pack_files;
+	struct unpacked unpacked;
 
 	pthread_t thread;
 	pthread_cond_t work; /* for the thread; its clock is the monotonic one */
@@ -112,6 +126,24 @@ void segment_count_record(struct segment *segment, const struct record *record, 
 void segments_seal(struct tape *tape);
 /* There is one to seal. */
 bool segments_unsealed(struct tape *tape);
+/* Remove the files of one that is off the list, or make it a spare.  Lock not held. */
+int segments_discard(struct tape *tape, uint64_t lsn);
+
+/* --- packer.c ----------------------------------------------------------------------------- */
+
+/* Lock held. */
+struct pack *packs_ref(struct pack *pack);
+/* Lock not held. */
+void packs_unref(struct tape *tape, struct pack *pack);
+/* For pack_read() and pack_scan(). */
+struct pack_reader packs_reader(struct tape *tape, const struct pack *pack);
+/* A segment of the pack has been dropped: the last one takes the file along.  Lock not held. */
+int packs_drop(struct tape *tape, struct pack *pack);
+/* Who reads files of segments.  Lock held; returns what to give back. */
+unsigned packs_begin_reading(struct tape *tape);
+void packs_end_reading(struct tape *tape, unsigned turn);
+/* The segment at `lsn` is not being packed, or not any more.  Lock held, dropped meanwhile. */
+void packs_leave_alone(struct tape *tape, uint64_t lsn);
 
 /* --- spares.c: with the lock held, unless it says otherwise --------------------------------- */
 

@@ -32,10 +32,14 @@ static int add_name(const char *name, void *arg)
 	} else if (parse_lsn(name, ".idx", &lsn)) {
 		xgrow(listing->indexes, listing->index_count, listing->index_room);
 		listing->indexes[listing->index_count++] = lsn;
+	} else if (parse_lsn(name, ".pack", &lsn)) {
+		xgrow(listing->packs, listing->pack_count, listing->pack_room);
+		listing->packs[listing->pack_count++] = lsn;
 	}
 	snprintf(path, sizeof path, TAPE_FOLDER "/%.40s", name);
 	listing->new_file |= strcmp(path, TAPE_NEW_NAME) == 0;
 	listing->new_index |= strcmp(path, TAPE_NEW_INDEX_NAME) == 0;
+	listing->new_pack |= strcmp(path, TAPE_NEW_PACK_NAME) == 0;
 	for (unsigned i = 0; i < TAPE_SPARES; i++) {
 		char spare[TAPE_NAME_MAX];
 
@@ -54,4 +58,5 @@ void listing_done(struct listing *listing)
 {
 	free(listing->segments);
 	free(listing->indexes);
+	free(listing->packs);
 }

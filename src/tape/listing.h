@@ -6,11 +6,12 @@
 #include "disk/disk.h"
 
 struct listing {
-	uint64_t *segments, *indexes; /* LSNs, ascending */
+	uint64_t *segments, *indexes, *packs; /* LSNs, ascending */
 	size_t segment_count, segment_room;
 	size_t index_count, index_room;
-	unsigned spares;          /* bit i: spare-i.seg */
-	bool new_file, new_index; /* in the making */
+	size_t pack_count, pack_room;
+	unsigned spares;                    /* bit i: spare-i.seg */
+	bool new_file, new_index, new_pack; /* in the making */
 };
 
 int listing_read(struct listing *listing, struct disk *disk);

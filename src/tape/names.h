@@ -15,6 +15,7 @@
 /* In the making, until renamed. */
 #define TAPE_NEW_NAME TAPE_FOLDER "/new.tmp"
 #define TAPE_NEW_INDEX_NAME TAPE_FOLDER "/index.tmp"
+#define TAPE_NEW_PACK_NAME TAPE_FOLDER "/pack.tmp"
 
 static inline const char *segment_name(char name[TAPE_NAME_MAX], uint64_t lsn)
 {
@@ -24,6 +25,11 @@ static inline const char *segment_name(char name[TAPE_NAME_MAX], uint64_t lsn)
 static inline const char *index_name(char name[TAPE_NAME_MAX], uint64_t lsn)
 {
 	snprintf(name, TAPE_NAME_MAX, TAPE_FOLDER "/%016" PRIx64 ".idx", lsn);
+	return name;
+}
+static inline const char *pack_name(char name[TAPE_NAME_MAX], uint64_t lsn)
+{
+	snprintf(name, TAPE_NAME_MAX, TAPE_FOLDER "/%016" PRIx64 ".pack", lsn);
 	return name;
 }
 static inline const char *spare_name(char name[TAPE_NAME_MAX], unsigned i)

@@ -19,6 +19,8 @@ struct source {
 	uint64_t lsn;
 	uint64_t size_max;       /* to the segment's end */
 	struct files_slot *file; /* NULL: the ring, with the lock held */
+	unsigned turn;           /* of those who read files */
+	struct pack *pack;       /* or a pack: nothing else is set then */
 };
 
 static int source_read(struct source *source, uint64_t offset, void *buf, size_t size)
@@ -138,20 +140,45 @@ static bool wanted_ok(const struct wanted *wanted, uint32_t seed)
 	return true;
 }
 
+static void end_reading(struct source *source)
+{
+	pthread_mutex_lock(&source->tape->lock);
+	packs_end_reading(source->tape, source->turn);
+	pthread_mutex_unlock(&source->tape->lock);
+}
+
+static int open_file(struct source *source, struct problem *why)
+{
+	struct tape *tape = source->tape;
+	uint64_t bytes = tape->options.segment_bytes;
+	int r;
+
+	r = files_get(&tape->files, ALIGN_DOWN(source->lsn, bytes), &source->file);
+	if (r < 0) {
+		end_reading(source);
+		return problem_errno(why, r, "cannot open the segment of LSN %" PRIu64,
+				     source->lsn);
+	}
+	source->size_max = bytes - source->lsn % bytes;
+	return 0;
+}
+
 /* With the lock held; drops it unless the ring is the source. */
 static int open_source(struct source *source, struct problem *why)
 {
 	struct tape *tape = source->tape;
-	uint64_t bytes = tape->options.segment_bytes;
 	struct segment *segment = segments_find(tape, source->lsn);
 	bool in_ring = tape->ring && source->lsn >= tape->ring_from;
 	uint64_t end = tape->end;
-	int r;
 
 	if (segment && in_ring && source->lsn < segment->summary.end) {
 		source->size_max = segment->summary.end - source->lsn;
 		return 0;
 	}
+	if (segment && source->lsn < end && segment->pack)
+		source->pack = packs_ref(segment->pack);
+	else if (segment && source->lsn < end)
+		source->turn = packs_begin_reading(tape);
 	pthread_mutex_unlock(&tape->lock);
 	if (source->lsn >= end)
 		return problem(why, -EINVAL,
@@ -160,20 +187,28 @@ static int open_source(struct source *source, struct problem *why)
 	if (!segment)
 		return problem(why, -ENOENT, "the record at LSN %" PRIu64 " has been dropped",
 			       source->lsn);
-	r = files_get(&tape->files, ALIGN_DOWN(source->lsn, bytes), &source->file);
-	if (r < 0)
-		return problem_errno(why, r, "cannot open the segment of LSN %" PRIu64,
-				     source->lsn);
-	source->size_max = bytes - source->lsn % bytes;
-	return 0;
+	return source->pack ? 0 : open_file(source, why);
 }
 
 static void close_source(struct source *source)
 {
-	if (source->file)
+	if (source->file) {
 		files_put(&source->tape->files, source->file);
-	else
+		end_reading(source);
+	} else {
 		pthread_mutex_unlock(&source->tape->lock);
+	}
+}
+
+static int read_packed(struct source *source, uint32_t skip, void *buf, size_t size,
+		       struct problem *why)
+{
+	struct pack_reader reader = packs_reader(source->tape, source->pack);
+	int r = size > TAPE_DATA_MAX ? -EINVAL
+				     : pack_read(&reader, source->lsn, skip, buf, size, why);
+
+	packs_unref(source->tape, source->pack);
+	return r;
 }
 
 int tape_read(struct tape *tape, uint64_t lsn, uint32_t skip, void *buf, size_t size,
@@ -187,6 +222,8 @@ int tape_read(struct tape *tape, uint64_t lsn, uint32_t skip, void *buf, size_t 
 	r = open_source(&source, why);
 	if (r < 0)
 		return r;
+	if (source.pack)
+		return read_packed(&source, skip, buf, size, why);
 	if (source.size_max < sizeof(struct tape_record_header) || size > TAPE_DATA_MAX)
 		r = -EINVAL;
 	else
@@ -208,6 +245,8 @@ int tape_read(struct tape *tape, uint64_t lsn, uint32_t skip, void *buf, size_t 
 struct stop {
 	struct summary summary;
 	struct index *index; /* a reference, or NULL: in the file */
+	struct pack *pack;   /* a reference, or NULL */
+	unsigned turn;       /* with neither: of those who read files */
 };
 
 static bool next_stop(struct tape *tape, uint64_t at, struct stop *ret)
@@ -219,9 +258,24 @@ static bool next_stop(struct tape *tape, uint64_t at, struct stop *ret)
 	if (segment) {
 		ret->summary = segment->summary;
 		ret->index = segment->index ? index_ref(segment->index) : NULL;
+		ret->pack = segment->pack ? packs_ref(segment->pack) : NULL;
+		if (!segment->pack)
+			ret->turn = packs_begin_reading(tape);
 	}
 	pthread_mutex_unlock(&tape->lock);
 	return segment != NULL;
+}
+
+static void leave_stop(struct tape *tape, struct stop *stop)
+{
+	index_unref(stop->index);
+	if (stop->pack) {
+		packs_unref(tape, stop->pack);
+		return;
+	}
+	pthread_mutex_lock(&tape->lock);
+	packs_end_reading(tape, stop->turn);
+	pthread_mutex_unlock(&tape->lock);
 }
 
 struct range {
@@ -281,8 +335,15 @@ static int walk_segment(struct tape *tape, const struct summary *summary, const 
 static int scan_stop(struct tape *tape, struct stop *stop, uint64_t from, uint64_t to, record_fn fn,
 		     void *arg, struct problem *why)
 {
+	struct pack_reader reader;
 	int r, r_fn;
 
+	if (stop->pack) {
+		/* Not what the pack still has of segments that have been dropped. */
+		reader = packs_reader(tape, stop->pack);
+		return pack_scan(&reader, MAX(from, stop->summary.lsn), MIN(to, stop->summary.end),
+				 fn, arg, why);
+	}
 	if (stop->index)
 		return index_walk(stop->index, from, to, fn, arg);
 	r = index_walk_file(tape->disk, &stop->summary, tape->seed, &from, to, fn, arg, &r_fn);
@@ -304,7 +365,7 @@ int tape_scan(struct tape *tape, uint64_t from, uint64_t to,
 	while (r == 0 && from < to && next_stop(tape, from, &stop)) {
 		if (stop.summary.lsn < to)
 			r = scan_stop(tape, &stop, from, to, fn, arg, why);
-		index_unref(stop.index);
+		leave_stop(tape, &stop);
 		from = stop.summary.lsn + bytes;
 	}
 	return r;

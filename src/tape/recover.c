@@ -6,6 +6,9 @@
  * the tail: the tape ends where its records end, unless a whole record further on, of the same or a
  * later opening, proves that there was more: its `durable` says what was acknowledged when it was
  * appended.
+ *
+ * A pack stands for the segments in it, all sealed.  Where their files are still there, the pack
+ * was put in their place and the rest not done any more: they are removed.
  */
 #include "tape/internal.h"
 #include "tape/listing.h"
@@ -34,6 +37,16 @@ struct recovery {
 	bool more_in_tail;  /* there are whole records behind the end, in its segment */
 	bool rest_is_empty; /* the first of the rest does not begin like a segment */
 	uint64_t cut; /* LSN of a segment whose file is not as long as it was; or UINT64_MAX */
+
+	struct packed {
+		struct pack *pack;
+		struct summary summary;
+		bool has_file; /* too */
+		bool taken;    /* on the tape's list */
+	} * packed;            /* segments in packs, by LSN */
+	size_t packed_count, packed_room;
+	uint64_t *bad_packs; /* whose segments are still there */
+	size_t bad_pack_count, bad_pack_room;
 };
 
 static int open_segment(struct recovery *rec, uint64_t lsn, int flags, struct disk_file **ret)
@@ -49,6 +62,112 @@ static int read_failed(struct recovery *rec, int r, uint64_t lsn)
 	char name[TAPE_NAME_MAX];
 
 	return problem_errno(rec->why, r, "cannot read %s", segment_name(name, lsn));
+}
+
+/* --- Packs -------------------------------------------------------------------------------- */
+
+static struct packed *find_packed(struct recovery *rec, uint64_t lsn)
+{
+	for (size_t i = 0; i < rec->packed_count; i++)
+		if (rec->packed[i].summary.lsn == lsn)
+			return &rec->packed[i];
+	return NULL;
+}
+
+static bool is_listed(const struct recovery *rec, uint64_t lsn)
+{
+	for (size_t i = 0; i < rec->listing.segment_count; i++)
+		if (rec->listing.segments[i] == lsn)
+			return true;
+	return false;
+}
+
+/* The LSN takes its place among those of the segments that have files. */
+static void list_segment(struct recovery *rec, uint64_t lsn)
+{
+	struct listing *listing = &rec->listing;
+	size_t i = listing->segment_count;
+
+	xgrow(listing->segments, listing->segment_count, listing->segment_room);
+	for (; i > 0 && listing->segments[i - 1] > lsn; i--)
+		listing->segments[i] = listing->segments[i - 1];
+	listing->segments[i] = lsn;
+	listing->segment_count++;
+}
+
+static void add_packed(struct recovery *rec, struct pack *pack, const void *table)
+{
+	pack->refs = pack->left = pack->segments;
+	for (uint32_t i = 0; i < pack->segments; i++) {
+		struct packed packed = {.pack = pack};
+
+		pack_summary(pack, table, i, &packed.summary);
+		packed.has_file = is_listed(rec, packed.summary.lsn);
+		if (!packed.has_file)
+			list_segment(rec, packed.summary.lsn);
+		xgrow(rec->packed, rec->packed_count, rec->packed_room);
+		rec->packed[rec->packed_count++] = packed;
+	}
+}
+
+/* A pack that cannot be used is none when what it was made from is still there. */
+static int visit_pack(struct recovery *rec, uint64_t lsn)
+{
+	struct tape *tape = rec->tape;
+	CLEANUP(free) void *table = NULL;
+	char name[TAPE_NAME_MAX];
+	struct pack *pack;
+	int r;
+
+	pack_name(name, lsn);
+	r = lsn % tape->options.segment_bytes == 0 && lsn < LSN_LIMIT && !find_packed(rec, lsn)
+		    ? pack_load(tape->disk, lsn, tape->options.segment_bytes, tape->seed, &pack,
+				&table)
+		    : -EBADMSG;
+	if (r == 0) {
+		add_packed(rec, pack, table);
+		return 0;
+	}
+	if (r == -EPROTONOSUPPORT)
+		return problem(rec->why, r, "%s is of a newer format than this program knows",
+			       name);
+	if (r != -EBADMSG)
+		return problem_errno(rec->why, r, "cannot read %s", name);
+	if (!is_listed(rec, lsn) && !tape->options.accept_loss)
+		return problem(rec->why, r, "%s is damaged: what it holds cannot be found any more",
+			       name);
+	xgrow(rec->bad_packs, rec->bad_pack_count, rec->bad_pack_room);
+	rec->bad_packs[rec->bad_pack_count++] = lsn;
+	return 0;
+}
+
+static int find_packs(struct recovery *rec)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < rec->listing.pack_count && r == 0; i++)
+		r = visit_pack(rec, rec->listing.packs[i]);
+	return r;
+}
+
+/* The first record of a segment in a pack: 1 and *ret, 0 when that is damaged, or -errno. */
+static int peek_packed(struct recovery *rec, const struct packed *packed, struct walk_start *ret)
+{
+	struct pack_reader reader = packs_reader(rec->tape, packed->pack);
+	int r = pack_find(&reader, packed->summary.lsn, &ret->record, &ret->meta, sizeof ret->meta,
+			  rec->why);
+
+	return r == 0 ? 1 : r == -EBADMSG || r == -EINVAL ? 0 : r;
+}
+
+/* The tape has what recovery has found: of packs that no segment on the list is in, free ours. */
+static void packs_done(struct recovery *rec)
+{
+	for (size_t i = 0; i < rec->packed_count; i++)
+		if (!rec->packed[i].taken)
+			packs_unref(rec->tape, rec->packed[i].pack);
+	free(rec->packed);
+	free(rec->bad_packs);
 }
 
 /* --- Proof -------------------------------------------------------------------------------- */
@@ -72,6 +191,16 @@ static void note_proof(struct recovery *rec, const struct walk_record *found)
 	}
 }
 
+/* What has been packed was durable. */
+static void note_pack_proof(struct recovery *rec, const struct packed *packed)
+{
+	rec->epoch_max = MAX(rec->epoch_max, packed->summary.last_epoch);
+	if (packed->summary.end > rec->proven) {
+		rec->proven = packed->summary.end;
+		rec->proof_lsn = packed->summary.lsn;
+	}
+}
+
 /* A segment gets its name when it has its whole length. */
 static int check_size(struct recovery *rec, struct disk_file *file, uint64_t lsn)
 {
@@ -90,9 +219,14 @@ static int search_proof(struct recovery *rec, uint64_t lsn, uint64_t at, bool *r
 {
 	CLEANUP(disk_file) struct disk_file *file = NULL;
 	CLEANUP(walk) struct walk walk = {0};
+	const struct packed *packed = find_packed(rec, lsn);
 	struct walk_record found;
 	int r;
 
+	if (packed) {
+		note_pack_proof(rec, packed);
+		return 0;
+	}
 	r = open_segment(rec, lsn, DISK_READ_ONLY, &file);
 	if (r == 0)
 		r = check_size(rec, file, lsn);
@@ -171,9 +305,12 @@ fail:
 static int peek(struct recovery *rec, uint64_t lsn, struct walk_start *ret)
 {
 	CLEANUP(disk_file) struct disk_file *file = NULL;
+	const struct packed *packed = find_packed(rec, lsn);
 	char name[TAPE_NAME_MAX];
 	int r;
 
+	if (packed)
+		return peek_packed(rec, packed, ret);
 	segment_name(name, lsn);
 	r = open_segment(rec, lsn, DISK_READ_ONLY, &file);
 	if (r < 0)
@@ -230,6 +367,21 @@ static bool add_by_index(struct recovery *rec, uint64_t lsn)
 	return true;
 }
 
+static bool add_by_pack(struct recovery *rec, uint64_t lsn)
+{
+	struct packed *packed = find_packed(rec, lsn);
+	struct segment *segment;
+
+	if (!packed)
+		return false;
+	packed->taken = true;
+	segment = segment_new(lsn);
+	segment->summary = packed->summary;
+	segment->pack = packed->pack;
+	add_tail(rec, segment, SEGMENT_SEALED);
+	return true;
+}
+
 /*
  * Walk the segment and see whether it is whole because the next one that is there says so: that one
  * continues it; or it stands behind a gap, and this one was sealed before what followed was
@@ -252,6 +404,9 @@ static int scan_and_ask_next(struct recovery *rec, size_t i, struct scan *ret)
 			 ret);
 	if (r < 0)
 		return r;
+	/* Nothing is packed before all that comes before it has been sealed. */
+	if (next_lsn && find_packed(rec, next_lsn))
+		return 1;
 	return begun && continues(rec, ret->segment, next_lsn, &next);
 }
 
@@ -264,7 +419,7 @@ static int visit(struct recovery *rec, size_t i, struct scan *ret_tail)
 	struct segment *segment;
 	int r;
 
-	if (add_by_index(rec, lsn))
+	if (add_by_pack(rec, lsn) || add_by_index(rec, lsn))
 		return 1;
 	r = peek(rec, lsn, &start);
 	if (r < 0)
@@ -419,7 +574,7 @@ static bool has_sealed(struct tape *tape, uint64_t lsn)
 {
 	struct segment *segment = segments_find(tape, lsn);
 
-	return segment && segment->state == SEGMENT_SEALED;
+	return segment && segment->state == SEGMENT_SEALED && !segment->pack;
 }
 
 /* Those of segments that are gone, or that are to be written again. */
@@ -431,6 +586,20 @@ static int sweep_indexes(struct recovery *rec)
 	for (size_t i = 0; r == 0 && i < rec->listing.index_count; i++)
 		if (!has_sealed(rec->tape, rec->listing.indexes[i]))
 			r = remove_file(rec, index_name(name, rec->listing.indexes[i]));
+	return r;
+}
+
+/* Segments that are in packs, and packs that are none. */
+static int sweep_packs(struct recovery *rec)
+{
+	char name[TAPE_NAME_MAX];
+	int r = rec->listing.new_pack ? remove_file(rec, TAPE_NEW_PACK_NAME) : 0;
+
+	for (size_t i = 0; r == 0 && i < rec->packed_count; i++)
+		if (rec->packed[i].has_file)
+			r = remove_file(rec, segment_name(name, rec->packed[i].summary.lsn));
+	for (size_t i = 0; r == 0 && i < rec->bad_pack_count; i++)
+		r = remove_file(rec, pack_name(name, rec->bad_packs[i]));
 	return r;
 }
 
@@ -476,7 +645,15 @@ static int sweep_rest(struct recovery *rec, bool damaged)
 
 	for (size_t i = rec->listing.segment_count; r == 0 && i > rec->rest; i--) {
 		uint64_t lsn = rec->listing.segments[i - 1];
+		const struct packed *packed = find_packed(rec, lsn);
 
+		if (packed) { /* one of its segments may stay: then it does */
+			packed->pack->left--;
+			r = packed->pack->left
+				    ? 0
+				    : remove_file(rec, pack_name(name, packed->pack->lsn));
+			continue;
+		}
 		r = has_whole_size(rec, segment_name(name, lsn));
 		if (r > 0 && lsn == tape->next_lsn && !damaged) {
 			r = open_segment(rec, lsn, 0, &tape->next);
@@ -548,13 +725,16 @@ static int go_on(struct recovery *rec, bool damaged)
 		return 0;
 	r = sweep_indexes(rec);
 	if (r == 0)
+		r = sweep_packs(rec);
+	if (r == 0)
 		r = sweep_spares(rec);
 	if (r == 0)
 		r = sweep_rest(rec, damaged);
 	if (r == 0 && rec->tail && rec->tail->state == SEGMENT_ACTIVE)
 		r = go_on_in(rec, rec->tail);
 	/* Before anything is written: an index that came back would speak for other records. */
-	if (r == 0 && (rec->listing.segment_count || rec->listing.index_count))
+	if (r == 0 &&
+	    (rec->listing.segment_count || rec->listing.index_count || rec->listing.pack_count))
 		r = disk_sync_names(tape->disk, TAPE_FOLDER);
 	if (r < 0)
 		return r;
@@ -585,6 +765,9 @@ static int recover(struct recovery *rec)
 	r = listing_read(&rec->listing, tape->disk);
 	if (r < 0)
 		return problem_errno(rec->why, r, "cannot list the tape's folder");
+	r = find_packs(rec);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < rec->listing.segment_count; i++) {
 		rec->rest = i;
 		r = check_name(rec, rec->listing.segments[i]);
@@ -625,6 +808,7 @@ int tape_recover(struct tape *tape, struct problem *why)
 	struct recovery rec = {.tape = tape, .why = why, .cut = UINT64_MAX};
 	int r = recover(&rec);
 
+	packs_done(&rec);
 	listing_done(&rec.listing);
 	return r;
 }

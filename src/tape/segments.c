@@ -131,6 +131,7 @@ int tape_segments(struct tape *tape, int (*fn)(const struct tape_segment *segmen
 			.records = summary->records,
 			.data_bytes = summary->data_bytes,
 			.sealed = tape->segments[i]->state == SEGMENT_SEALED,
+			.packed = tape->segments[i]->pack != NULL,
 		};
 	}
 	pthread_mutex_unlock(&tape->lock);
@@ -212,25 +213,13 @@ static int remove_files(struct tape *tape, uint64_t lsn, int spare)
 	return disk_sync_names(tape->disk, TAPE_FOLDER);
 }
 
-int tape_drop(struct tape *tape, uint64_t lsn)
+int segments_discard(struct tape *tape, uint64_t lsn)
 {
 	bool short_of_room = spares_room_for(tape, tape->options.segment_bytes) < 0;
-	struct segment *segment;
 	size_t spares;
 	int r, spare;
 
-	if (tape->options.read_only)
-		return -EROFS;
 	pthread_mutex_lock(&tape->lock);
-	segment = segments_find(tape, lsn);
-	r = !segment || segment->summary.lsn != lsn ? -ENOENT
-	    : segment->state != SEGMENT_SEALED      ? -EBUSY
-						    : 0;
-	if (r < 0) {
-		pthread_mutex_unlock(&tape->lock);
-		return r;
-	}
-	list_remove(tape, segment);
 	/* With the disk short only what is held is kept. */
 	spares = tape->options.spares_held + (short_of_room ? 0 : TAPE_SPARES_TO_RECYCLE);
 	spare = spares_count(tape, SPARE_READY) < spares ? spares_find(tape, SPARE_NONE) : -1;
@@ -238,7 +227,6 @@ int tape_drop(struct tape *tape, uint64_t lsn)
 		tape->spares[spare].state = SPARE_BUSY;
 	pthread_mutex_unlock(&tape->lock);
 
-	segment_free(segment);
 	files_forget(&tape->files, lsn);
 	r = remove_files(tape, lsn, spare);
 	if (spare >= 0) {
@@ -248,4 +236,30 @@ int tape_drop(struct tape *tape, uint64_t lsn)
 		pthread_mutex_unlock(&tape->lock);
 	}
 	return r;
+}
+
+int tape_drop(struct tape *tape, uint64_t lsn)
+{
+	struct segment *segment;
+	struct pack *pack;
+	int r;
+
+	if (tape->options.read_only)
+		return -EROFS;
+	pthread_mutex_lock(&tape->lock);
+	packs_leave_alone(tape, lsn);
+	segment = segments_find(tape, lsn);
+	r = !segment || segment->summary.lsn != lsn ? -ENOENT
+	    : segment->state != SEGMENT_SEALED      ? -EBUSY
+						    : 0;
+	if (r < 0) {
+		pthread_mutex_unlock(&tape->lock);
+		return r;
+	}
+	list_remove(tape, segment);
+	pthread_mutex_unlock(&tape->lock);
+
+	pack = segment->pack;
+	segment_free(segment);
+	return pack ? packs_drop(tape, pack) : segments_discard(tape, lsn);
 }

@@ -10,6 +10,8 @@
 #define BOUNCE_BYTES (256 * 1024)
 #define RING_MIN (64 * 1024)
 #define RING_DEFAULT (16 * 1024 * 1024)
+/* Of unpacked groups of packs, kept for the next read. */
+#define UNPACKED_BYTES (32 * 1024 * 1024)
 
 /* --- The ring ----------------------------------------------------------------------------- */
 
@@ -460,11 +462,15 @@ static int check_options(struct tape_options *options, struct problem *why)
 
 static void tape_free(struct tape *tape)
 {
-	for (size_t i = 0; i < tape->segment_count; i++)
+	for (size_t i = 0; i < tape->segment_count; i++) {
+		packs_unref(tape, tape->segments[i]->pack);
 		segment_free(tape->segments[i]);
+	}
 	free(tape->segments);
 	disk_file_close(tape->next);
 	files_done(&tape->files);
+	files_done(&tape->pack_files);
+	unpacked_done(&tape->unpacked);
 	free(tape->ring);
 	free(tape->bounce);
 	pthread_cond_destroy(&tape->changed);
@@ -491,7 +497,9 @@ static struct tape *tape_new(struct disk *disk, const struct tape_options *optio
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&tape->work, &attr);
 	pthread_condattr_destroy(&attr);
-	files_init(&tape->files, disk);
+	files_init(&tape->files, disk, segment_name);
+	files_init(&tape->pack_files, disk, pack_name);
+	unpacked_init(&tape->unpacked, UNPACKED_BYTES);
 	if (!options->read_only) {
 		tape->ring = xcheck(aligned_alloc(DISK_BLOCK, options->ring_bytes));
 		tape->bounce = xcheck(aligned_alloc(DISK_BLOCK, BOUNCE_BYTES + DISK_BLOCK));
@@ -592,13 +600,30 @@ int tape_broken(struct tape *tape)
 	return broken;
 }
 
+static void count_packed(struct tape *tape, struct tape_stats *ret)
+{
+	const struct pack *last = NULL;
+
+	ret->packed_segments = ret->packed_bytes = 0;
+	for (size_t i = 0; i < tape->segment_count; i++) {
+		const struct pack *pack = tape->segments[i]->pack;
+
+		ret->packed_segments += pack != NULL;
+		if (pack && pack != last)
+			ret->packed_bytes += pack->bytes;
+		last = pack ? pack : last;
+	}
+}
+
 void tape_get_stats(struct tape *tape, struct tape_stats *ret)
 {
 	pthread_mutex_lock(&tape->lock);
 	*ret = tape->stats;
 	ret->segments = tape->segment_count;
-	ret->bytes_on_disk =
-		tape->segment_count + (tape->next != NULL) + spares_count(tape, SPARE_READY);
+	count_packed(tape, ret);
+	ret->bytes_on_disk = tape->segment_count - ret->packed_segments + (tape->next != NULL) +
+			     spares_count(tape, SPARE_READY);
 	ret->bytes_on_disk *= tape->options.segment_bytes;
+	ret->bytes_on_disk += ret->packed_bytes;
 	pthread_mutex_unlock(&tape->lock);
 }

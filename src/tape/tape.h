@@ -171,6 +171,7 @@ struct tape_segment {
 	uint64_t records;
 	uint64_t data_bytes; /* sum of the records' data */
 	bool sealed;
+	bool packed;
 };
 
 /* Call `fn` for each segment that is there, in order, until it returns non-zero, and return that.
@@ -196,10 +197,47 @@ bool tape_lend(struct tape *tape, uint64_t bytes);
 /* Take back what was lent, as far as the disk has room. */
 void tape_regain(struct tape *tape);
 
+/* What the data of a record is of: later data of the same object and range resembles it. */
+struct tape_place {
+	uint64_t object, offset;
+	enum tape_place_kind {
+		TAPE_PLACE_NEWEST, /* its latest version in the pack: to be read at little cost */
+		TAPE_PLACE_OLDER,  /* overwritten by later records of the pack */
+		TAPE_PLACE_STREAM, /* of a log, read as it was written: one after the other */
+	} kind;
+};
+
+struct tape_pack_options {
+	void (*place)(const struct tape_record *record, void *arg, struct tape_place *ret);
+	/* Called now and then with bytes of data done and in all; false: give up (-ECANCELED). */
+	bool (*progress)(uint64_t done, uint64_t total, void *arg); /* may be NULL */
+	void *arg;
+	int level;            /* zstd's; 0: the default */
+	unsigned percent_max; /* of the segments' bytes; 0: 75 */
+};
+
+/* So many segments at most go into a pack. */
+#define TAPE_PACK_SEGMENTS_MAX 64
+
+/*
+ * Put a pack in the place of `count` sealed segments in a row, the first of which begins at `lsn`:
+ * the same records, compressed.  All else goes on meanwhile; nothing but the space they take and
+ * the time a read takes tells packed segments from others.  Dropping one of them frees nothing;
+ * dropping the last frees the pack.
+ *
+ * Returns 0; -ENOENT, -EBUSY (not sealed, packed already, or another pack is being written);
+ * -E2BIG when it would not be small enough; -EBADMSG when a record is damaged, with the place in
+ * `why` (such segments stay as they are); -ECANCELED, also when one of them is dropped meanwhile;
+ * or the disk's -errno.
+ */
+int tape_pack(struct tape *tape, uint64_t lsn, unsigned count,
+	      const struct tape_pack_options *options, struct problem *why);
+
 struct tape_stats {
 	uint64_t records_appended, bytes_appended; /* since open */
 	uint64_t syncs_asked, flushes;             /* syncs asked for, device flushes made */
 	uint64_t segments, bytes_on_disk;          /* spares included */
+	uint64_t packed_segments, packed_bytes; /* of those: so many segments, in so many bytes */
 };
 void tape_get_stats(struct tape *tape, struct tape_stats *ret);
 

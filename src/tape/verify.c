@@ -7,6 +7,7 @@
 #include "tape/listing.h"
 #include "tape/index.h"
 #include "tape/names.h"
+#include "tape/pack.h"
 #include "tape/walk.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -35,7 +36,9 @@ struct verify {
 	uint64_t done, shown; /* bytes, for progress */
 
 	/* What came before. */
-	uint64_t end; /* 0: nothing, or there is a gap */
+	uint64_t end;     /* 0: nothing, or there is a gap */
+	uint64_t pack_to; /* where the last pack ends; 0: none yet */
+	size_t packs;     /* looked at */
 	uint32_t epoch;
 	int64_t time_us;
 
@@ -84,7 +87,7 @@ static void say_lines(struct verify *v)
 
 static bool go_on(struct verify *v, uint64_t done)
 {
-	uint64_t total = v->listing.segment_count * v->segment_bytes;
+	uint64_t total = (v->listing.segment_count + v->listing.pack_count) * v->segment_bytes;
 
 	if (!v->progress || (done - v->shown < PROGRESS_BYTES && done != total))
 		return true;
@@ -448,7 +451,8 @@ static int verify_segment(struct verify *v, size_t i)
 	}
 	if (v->durable_to && v->lsn >= v->durable_to)
 		return 0;
-	if (i > 0 && v->listing.segments[i - 1] + v->segment_bytes != v->lsn)
+	if ((i == 0 || v->listing.segments[i - 1] + v->segment_bytes != v->lsn) &&
+	    v->pack_to != v->lsn)
 		v->end = 0;
 	v->seen_count = 0;
 	v->whole = true;
@@ -468,6 +472,76 @@ static int verify_segment(struct verify *v, size_t i)
 	return r;
 }
 
+/* --- Packs -------------------------------------------------------------------------------- */
+
+static void note_pack(void *arg, const char *line)
+{
+	note(arg, "%s", line);
+}
+
+static void see_packed(void *arg, const struct record *record)
+{
+	struct verify *v = arg;
+
+	v->time_us = MAX(v->time_us, record->time_us);
+}
+
+static bool pack_goes_on(void *arg, uint64_t done, uint64_t total)
+{
+	struct verify *v = arg;
+
+	return go_on(v, v->done + (uint64_t)((double)done / total * v->segment_bytes));
+}
+
+static int verify_pack(struct verify *v, uint64_t lsn)
+{
+	struct pack_checker checker = {note_pack, see_packed, pack_goes_on, v};
+	struct summary last;
+	struct pack pack;
+	int r;
+
+	v->lsn = lsn;
+	pack_name(v->name, lsn);
+	if (lsn < v->pack_to)
+		note(v, "%s: this is in the pack before it already", v->name);
+	r = pack_check(v->disk, v->name, lsn, v->segment_bytes, v->seed, &checker, &pack, &last);
+	if (r == 0) {
+		v->pack_to = lsn + pack.segments * v->segment_bytes;
+		v->end = last.end;
+		v->epoch = MAX(v->epoch, last.last_epoch);
+	}
+	if (r == -EPROTONOSUPPORT)
+		note(v, "%s is of a newer format than this program knows", v->name);
+	say_lines(v);
+	v->done += v->segment_bytes;
+	if (r == -EBADMSG || r == -EPROTONOSUPPORT || r == -ENOENT) /* said, or dropped meanwhile */
+		return 0;
+	return r < 0 || go_on(v, v->done) ? r : -ECANCELED;
+}
+
+/* Those that begin before `lsn`, or at it: a pack goes before segments that it stands for. */
+static int verify_packs(struct verify *v, uint64_t lsn)
+{
+	int r = 0;
+
+	while (r == 0 && v->packs < v->listing.pack_count && v->listing.packs[v->packs] <= lsn)
+		r = verify_pack(v, v->listing.packs[v->packs++]);
+	return r;
+}
+
+static int verify_all(struct verify *v)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < v->listing.segment_count && r == 0; i++) {
+		r = verify_packs(v, v->listing.segments[i]);
+		/* One that is in a pack too is about to be removed. */
+		if (r == 0 && v->listing.segments[i] >= v->pack_to)
+			r = verify_segment(v, i);
+	}
+	return r == 0 ? verify_packs(v, UINT64_MAX) : r;
+}
+
 int tape_verify(struct disk *disk, const uint8_t uuid[16], uint64_t segment_bytes,
 		uint64_t durable_to, void (*report)(const char *line, void *arg),
 		bool (*progress)(uint64_t done, uint64_t total, void *arg), void *arg)
@@ -483,8 +557,8 @@ int tape_verify(struct disk *disk, const uint8_t uuid[16], uint64_t segment_byte
 	};
 	int r = listing_read(&v.listing, disk);
 
-	for (size_t i = 0; i < v.listing.segment_count && r == 0; i++)
-		r = verify_segment(&v, i);
+	if (r == 0)
+		r = verify_all(&v);
 	forget_lines(&v);
 	free(v.lines);
 	free(v.seen);

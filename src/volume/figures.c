@@ -108,6 +108,8 @@ void volume_get_stats(struct volume *volume, struct volume_stats *ret)
 	volume_now(volume, &ret->now);
 	tape_get_stats(volume->tape, &tape);
 	ret->tape_bytes = tape.bytes_on_disk;
+	ret->packed_bytes = tape.packed_bytes;
+	ret->packed_from_bytes = tape.packed_segments * volume->segment_bytes;
 	tape_segments(volume->tape, add_records, &ret->records_stored);
 
 	pthread_rwlock_rdlock(&volume->lock);

@@ -13,6 +13,10 @@
 #define SUPERBLOCK_MAGIC "UNSPILLV"
 #define SUPERBLOCK_VERSION 1
 
+/* Bits of `incompatible`. */
+#define VOLUME_INCOMPAT_PACKS 1 /* there are packs in the place of segments */
+#define VOLUME_INCOMPAT_KNOWN VOLUME_INCOMPAT_PACKS
+
 struct superblock {
 	le32 crc;            /* 0: CRC-32C of everything after it */
 	le16 version;        /* 4 */

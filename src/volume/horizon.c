@@ -284,11 +284,12 @@ int volume_set_window(struct volume *volume, int64_t window_us)
 		return -EINVAL;
 	if (volume->options.read_only)
 		return -EROFS;
+	pthread_mutex_lock(&volume->super_lock);
 	r = volume_read_superblock(volume->disk, &super, NULL);
-	if (r < 0)
-		return r;
 	super.window_us = to_le64(window_us);
-	r = volume_write_superblock(volume->disk, &super);
+	if (r >= 0)
+		r = volume_write_superblock(volume->disk, &super);
+	pthread_mutex_unlock(&volume->super_lock);
 	if (r < 0)
 		return r;
 	pthread_rwlock_wrlock(&volume->lock);

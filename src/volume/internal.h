@@ -91,6 +91,15 @@ struct volume {
 	uint64_t folds, drops, checkpoints_written;
 	struct sample seconds[SAMPLES], minutes[SAMPLES]; /* newest at [count % SAMPLES] */
 	uint64_t second_count, minute_count;
+
+	pthread_mutex_t super_lock; /* held while the superblock is read, changed and written */
+
+	/* The thread that repacks. */
+	pthread_t repack_thread;
+	bool repack_runs;
+	pthread_cond_t repack_wake; /* with notes_lock: it is to stop */
+	int64_t repack_started_us;  /* its own: monotonic */
+	uint64_t repacked_to;       /* its own: what is before has been looked at */
 	uint64_t base_bytes, checkpoint_bytes, pins; /* for whoever asks while a fold runs */
 	char last_error[512];
 	int64_t last_error_time_us;
@@ -173,6 +182,11 @@ int fold_sweep(struct volume *v, struct problem *why);
 int fold_recover(struct volume *v);
 /* Read "base/state" into the volume; *ret_timeline (may be NULL) is the one in it. */
 int fold_load_base(struct volume *v, struct timeline *ret_timeline, struct problem *why);
+
+/* repack.c */
+void repack_start_thread(struct volume *v);
+/* `stop` has been set. */
+void repack_stop_thread(struct volume *v);
 
 /* maintain.c */
 int volume_start_thread(struct volume *v);

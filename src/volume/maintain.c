@@ -128,6 +128,8 @@ int volume_start_thread(struct volume *v)
 	int r = pthread_create(&v->thread, NULL, run, v);
 
 	v->thread_runs = r == 0;
+	if (r == 0 && v->options.repack)
+		repack_start_thread(v);
 	return -r;
 }
 
@@ -140,6 +142,7 @@ void volume_stop_thread(struct volume *v)
 	pthread_cond_broadcast(&v->wake);
 	pthread_cond_broadcast(&v->round_done);
 	pthread_mutex_unlock(&v->notes_lock);
+	repack_stop_thread(v);
 	pthread_join(v->thread, NULL);
 	v->thread_runs = false;
 }

@@ -74,7 +74,8 @@ int volume_read_superblock(struct disk *disk, struct superblock *ret, struct pro
 	if (from_le32(ret->crc) != superblock_crc(ret))
 		return problem(why, -EBADMSG,
 			       "the file 'volume' is damaged: its checksum does not match");
-	if (from_le16(ret->version) > SUPERBLOCK_VERSION || from_le32(ret->incompatible))
+	if (from_le16(ret->version) > SUPERBLOCK_VERSION ||
+	    from_le32(ret->incompatible) & ~VOLUME_INCOMPAT_KNOWN)
 		return problem(
 			why, -EPROTONOSUPPORT,
 			"the volume's format is newer than this program: version %u, features %#x",
@@ -518,6 +519,8 @@ static void init_locks(struct volume *v)
 	pthread_mutex_init(&v->notes_lock, NULL);
 	pthread_cond_init(&v->wake, NULL);
 	pthread_cond_init(&v->round_done, NULL);
+	pthread_mutex_init(&v->super_lock, NULL);
+	pthread_cond_init(&v->repack_wake, NULL);
 }
 
 static void volume_free(struct volume *v)
@@ -531,6 +534,8 @@ static void volume_free(struct volume *v)
 	buffer_done(&v->meta);
 	map64_done(&v->refs);
 	free(v->checkpoints);
+	pthread_cond_destroy(&v->repack_wake);
+	pthread_mutex_destroy(&v->super_lock);
 	pthread_cond_destroy(&v->round_done);
 	pthread_cond_destroy(&v->wake);
 	pthread_mutex_destroy(&v->notes_lock);

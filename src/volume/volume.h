@@ -57,7 +57,9 @@ struct volume_options {
 	/* The disk's space that history must leave free, in bytes; 0: 5 % but at least 4 segments.
 	 */
 	uint64_t bytes_reserved;
-	uint64_t checkpoint_records;    /* change records between checkpoints; 0: 200,000 */
+	uint64_t checkpoint_records;      /* change records between checkpoints; 0: 200,000 */
+	bool repack;                      /* with a thread of its own: see volume_repack() */
+	uint64_t repack_bytes_per_second; /* limit on that; 0: 32 MiB/s */
 	uint64_t fold_bytes_per_second; /* limit on folding when the disk is not short; 0: 64 MiB/s
 					 */
 	bool accept_loss;            /* open although acknowledged changes are lost: see tape.h */
@@ -321,6 +323,8 @@ struct volume_stats {
 	uint64_t records_stored;   /* on the tape, reachable or about to be folded */
 	double records_per_second; /* over the last minute */
 	uint64_t tape_bytes, base_bytes, checkpoint_bytes; /* space taken on the disk */
+	uint64_t packed_bytes, packed_from_bytes; /* of the tape's: repacked, and what that took
+						     before */
 	double tape_bytes_per_hour,
 		base_bytes_per_hour;            /* growth over the last hour, or since opening */
 	uint64_t extents, inodes, memory_bytes; /* of the head */
@@ -338,6 +342,26 @@ void volume_get_stats(struct volume *volume, struct volume_stats *ret);
  * the horizon and fold one step.  Returns 1 when there is more to do, 0 when not, or -errno.
  */
 int volume_maintain(struct volume *volume);
+
+/*
+ * Keep history in less space: tape that is complete and durable is packed (see tape_pack()).  Every
+ * moment stays reachable; reading old versions costs a little more.  What would not get a quarter
+ * smaller, and what is damaged, stays as it is.
+ */
+struct volume_repack_options {
+	/* Called now and then with bytes done and in all; returning false stops the work
+	 * (-ECANCELED); what is packed until then stays so.  May be NULL. */
+	bool (*progress)(uint64_t done, uint64_t total, void *arg);
+	void *arg;
+};
+struct volume_repacked {
+	uint64_t segments, bytes_before, bytes_after;
+	uint64_t left; /* segments that stayed as they were */
+};
+/* All that there is.  -ENOSPC when the disk is short, -EBUSY while the volume's own thread packs,
+ * -ECANCELED, or the disk's -errno; *ret says how far it got. */
+int volume_repack(struct volume *volume, const struct volume_repack_options *options,
+		  struct volume_repacked *ret, struct problem *why);
 
 /* Write a checkpoint now (tests, shutdown). */
 int volume_checkpoint(struct volume *volume);

@@ -1,8 +1,8 @@
 /*
  * Damage: bytes that flip and files that are cut are found and named, and never returned as data.
  *
- * Method: a volume with all there is (tape, indexes, checkpoint, base, superblock), closed; on a
- * copy of its disk one byte of one file is flipped, or the file cut; then verify must name the
+ * Method: a volume with all there is (tape, packs, indexes, checkpoint, base, superblock), closed;
+ * on a copy of its disk one byte of one file is flipped, or the file cut; then verify must name the
  * file, and whatever opens and reads must be an error or the truth.
  */
 #include "volume_bed.h"
@@ -18,6 +18,9 @@ struct truth {
 
 static bool make(struct bed *bed, struct truth *truth)
 {
+	const struct volume_repack_options repack = {0};
+	struct volume_repacked repacked;
+
 	if (!bed_init(bed, 10 * SECOND))
 		return false;
 	for (int f = 0; f < FILES; f++)
@@ -25,6 +28,10 @@ static bool make(struct bed *bed, struct truth *truth)
 	bed->now_us += 30 * SECOND;
 	bed_fill(bed, "a", 20);
 	if (!check(bed_maintain(bed) == 0) || !check(volume_checkpoint(bed->volume) == 0))
+		return false;
+	bed_fill(bed, "a", 40);
+	if (!check(volume_repack(bed->volume, &repack, &repacked, &bed->why) == 0) ||
+	    !check(repacked.segments > 1))
 		return false;
 	bed_write(bed, "b", 3000, "a few bytes", 11);
 	bed_say(bed, "c", "the newest");

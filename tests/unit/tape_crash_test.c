@@ -1,7 +1,7 @@
 /*
  * Goal: whatever call fails and whenever the power goes, everything acknowledged is there
  * afterwards, in order, and nothing damaged is returned. Method: one fixed run over several
- * segments, with syncs, a clean reopening and drops.  For n = 1, 2,
+ * segments, with syncs, a clean reopening, packs and drops.  For n = 1, 2,
  * ... until n is beyond the run: cut the power at disk call n and look at several possible rests;
  * let call n fail once, and for good, and look at the same disk and at rests.
  */
@@ -39,6 +39,10 @@ static int run_part(struct model *model, int appends)
 		first = first ? first : r;
 		if (i % 5 == 4) {
 			r = model_sync(model);
+			first = first ? first : r;
+		}
+		if (i % 60 == 30) {
+			r = model_pack(model);
 			first = first ? first : r;
 		}
 		if (i % 60 == 59) {

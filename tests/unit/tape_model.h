@@ -172,6 +172,53 @@ static inline int model_sync(struct model *model)
 	return r;
 }
 
+/* By chance, but the same for the same record: a pack is right whatever it is told. */
+static inline void model_place(const struct tape_record *record, void *arg, struct tape_place *ret)
+{
+	uint64_t state = record->lsn, roll = model_random(&state);
+
+	ret->object = roll % 3;
+	ret->offset = roll / 3 % 8 * 4096;
+	ret->kind = roll / 24 % 4 ? roll / 96 % 2 : TAPE_PLACE_STREAM;
+}
+
+struct model_run {
+	struct model *model;
+	uint64_t lsn;
+	unsigned count;
+};
+
+/* The first run of sealed segments that are not packed, of at most three. */
+static inline int model_find_run(const struct tape_segment *segment, void *arg)
+{
+	struct model_run *run = arg;
+	uint64_t bytes = run->model->options.segment_bytes;
+
+	if (!segment->sealed || segment->packed || run->count == 3 ||
+	    (run->count && segment->lsn != run->lsn + run->count * bytes))
+		return run->count > 0;
+	if (run->count++ == 0)
+		run->lsn = segment->lsn;
+	return 0;
+}
+
+/* What the model writes cannot be compressed, so any size will do. */
+static inline int model_pack(struct model *model)
+{
+	struct tape_pack_options options = {.place = model_place, .percent_max = 1000};
+	struct model_run run = {.model = model};
+	struct problem why = {""};
+	int r;
+
+	tape_segments(model->tape, model_find_run, &run);
+	if (run.count == 0)
+		return 0;
+	r = tape_pack(model->tape, run.lsn, run.count, &options, &why);
+	if (r < 0 && r != -EIO && r != -ENOSPC)
+		printf("# pack: %d %s\n", r, why.text);
+	return r;
+}
+
 /* --- Comparing
  * ------------------------------------------------------------------------------------ */
 

@@ -552,8 +552,10 @@ static int random_step(struct model *model)
 	uint64_t roll = model_roll(model, 100);
 	if (!has_power(model))
 		return -EIO;
-	if (roll < 70)
+	if (roll < 68)
 		return model_append(model);
+	if (roll < 70)
+		return model_pack(model);
 	if (roll < 82)
 		return model_sync(model);
 	if (roll < 90)
@@ -661,6 +663,7 @@ static void a_directory_serves_as_well(void)
 		for (int i = 0; i < 90; i++)
 			require(model_append(&model) == 0 && (i % 3 || model_sync(&model) == 0));
 		check(random_drop(&model) == 0);
+		check(model_pack(&model) == 0);
 		model_compare(&model, true);
 		tape_close(take(model.tape));
 		model_verify(&model);

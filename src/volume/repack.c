@@ -1,0 +1,415 @@
+/*
+ * Repack: history in less space.  What of the tape may be packed, what its data is of, and the
+ * thread that does it a little at a time when nobody asks.
+ */
+#include "volume/internal.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+/*
+ * A pack is made of so much tape: pages that are written again only much later have an older
+ * version in it all the same.  Fewer, when the records are so many that knowing them all takes
+ * memory.
+ */
+#define RUN_BYTES (UINT64_C(1) << 30)
+#define RUN_SEGMENTS_MIN 16
+#define RUN_RECORDS_MAX 400000
+/* In the background: younger segments wait, and those that are to be folded soon are left. */
+#define AGE_US INT64_C(10000000)
+#define LIFE_LEFT_PART 4
+#define RATE_DEFAULT (UINT64_C(32) << 20)
+
+/* --- What the data of a run is of ---------------------------------------------------------------
+ */
+
+struct file {
+	struct extents extents;
+	uint64_t at, end; /* of the write before */
+	uint64_t writes, goes_on;
+};
+
+struct layout {
+	struct map64 files; /* by inode */
+	uint64_t *newest;   /* LSNs of records that are not overwritten in the run, ascending */
+	size_t count, room;
+};
+
+static void layout_done(struct layout *layout)
+{
+	map64_for_each (&layout->files, slot) {
+		struct file *file = slot->value;
+
+		extents_done(&file->extents);
+		free(file);
+	}
+	map64_done(&layout->files);
+	free(layout->newest);
+}
+
+/*
+ * A log is written on where the last write ended, in pieces that are no whole blocks or begin with
+ * the last block again.
+ */
+static bool goes_on(const struct file *file, uint64_t offset, uint64_t size)
+{
+	return offset >= file->at && offset <= file->end &&
+	       (offset < file->end || offset % BASE_BLOCK || size % BASE_BLOCK);
+}
+
+static bool is_log(const struct file *file)
+{
+	return file->writes >= 8 && file->goes_on * 2 > file->writes;
+}
+
+static int note_write(const struct tape_record *record, void *arg)
+{
+	struct layout *layout = arg;
+	struct change change;
+	struct file *file;
+
+	if (record->type != CHANGE_WRITE || !record->data_size ||
+	    change_decode(record, &change) < 0)
+		return 0;
+	file = map64_get(&layout->files, change.ino);
+	if (!file) {
+		file = xcalloc(1, sizeof *file);
+		map64_put(&layout->files, change.ino, file);
+	}
+	file->goes_on += goes_on(file, change.offset, record->data_size);
+	file->writes++;
+	file->at = change.offset;
+	file->end = change.offset + record->data_size;
+	extents_set_data(&file->extents, change.offset, record->data_size, record->lsn, 0);
+	return 0;
+}
+
+static int compare_lsns(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void find_newest(struct layout *layout)
+{
+	struct extent e;
+
+	map64_for_each (&layout->files, slot) {
+		const struct file *file = slot->value;
+
+		for (uint64_t at = 0; extents_next(&file->extents, at, &e); at = extent_end(&e)) {
+			xgrow(layout->newest, layout->count, layout->room);
+			layout->newest[layout->count++] = extent_src(&e);
+		}
+	}
+	if (layout->count)
+		qsort(layout->newest, layout->count, sizeof *layout->newest, compare_lsns);
+}
+
+static void place(const struct tape_record *record, struct layout *layout, struct tape_place *ret)
+{
+	struct change change;
+	struct file *file;
+
+	if (record->type != CHANGE_WRITE || change_decode(record, &change) < 0)
+		return;
+	file = map64_get(&layout->files, change.ino);
+	if (!file)
+		return;
+	ret->object = change.ino;
+	ret->offset = change.offset;
+	if (is_log(file))
+		ret->kind = TAPE_PLACE_STREAM;
+	else if (!bsearch(&record->lsn, layout->newest, layout->count, sizeof *layout->newest,
+			  compare_lsns))
+		ret->kind = TAPE_PLACE_OLDER;
+}
+
+/* --- Which segments ------------------------------------------------------------------------------
+ */
+
+struct run {
+	uint64_t from; /* not before this */
+	uint64_t segment_bytes;
+	unsigned count_max;
+	int64_t older_than_us, younger_than_us; /* its last record */
+	uint64_t lsn, records, data_bytes;
+	unsigned count;
+};
+
+static bool goes_with(const struct run *run, const struct tape_segment *segment)
+{
+	return run->count < run->count_max &&
+	       segment->lsn == run->lsn + run->count * run->segment_bytes &&
+	       run->records + segment->records <= RUN_RECORDS_MAX;
+}
+
+/* Stops behind the first run. */
+static int find_run(const struct tape_segment *segment, void *arg)
+{
+	struct run *run = arg;
+	bool fits = segment->sealed && !segment->packed && segment->lsn >= run->from &&
+		    segment->last_time_us <= run->older_than_us &&
+		    segment->last_time_us > run->younger_than_us;
+
+	if (run->count == 0 && !fits)
+		return 0;
+	if (!fits || (run->count && !goes_with(run, segment)))
+		return 1;
+	if (run->count++ == 0)
+		run->lsn = segment->lsn;
+	run->records += segment->records;
+	run->data_bytes += segment->data_bytes;
+	return 0;
+}
+
+static unsigned run_length(struct volume *v)
+{
+	uint64_t count = MAX(RUN_BYTES / v->segment_bytes, (uint64_t)RUN_SEGMENTS_MIN);
+
+	return MIN(count, (uint64_t)TAPE_PACK_SEGMENTS_MAX);
+}
+
+/* `margin_us`: what has not so long to live is left alone. */
+static bool choose_run(struct volume *v, uint64_t from, int64_t age_us, int64_t margin_us,
+		       struct run *ret)
+{
+	int64_t now = volume_clock(v), window;
+
+	pthread_rwlock_rdlock(&v->lock);
+	window = v->window_us;
+	pthread_rwlock_unlock(&v->lock);
+	*ret = (struct run){
+		.from = from,
+		.segment_bytes = v->segment_bytes,
+		.count_max = run_length(v),
+		.older_than_us = now - age_us,
+		.younger_than_us = now - window + margin_us,
+	};
+	(void)tape_segments(v->tape, find_run, ret);
+	return ret->count > 0;
+}
+
+/* History that is about to give way is not worth the room that packing takes first. */
+static bool has_room(struct volume *v, const struct run *run)
+{
+	return volume_free_bytes(v) >= 2 * volume_reserve(v) + run->count * v->segment_bytes;
+}
+
+/* --- One run
+ * --------------------------------------------------------------------------------------- */
+
+struct work {
+	struct volume *v;
+	struct layout layout;
+	bool (*progress)(uint64_t done, uint64_t total, void *arg);
+	void *arg;
+	uint64_t before, total; /* in all runs */
+};
+
+static void place_record(const struct tape_record *record, void *arg, struct tape_place *ret)
+{
+	struct work *work = arg;
+
+	place(record, &work->layout, ret);
+}
+
+static bool run_goes_on(uint64_t done, uint64_t total, void *arg)
+{
+	struct work *work = arg;
+
+	return !work->progress || work->progress(work->before + done,
+						 MAX(work->total, work->before + total), work->arg);
+}
+
+/* A program that knows no packs must not open the volume: it would take it for damaged. */
+static int say_that_there_are_packs(struct volume *v)
+{
+	struct superblock super;
+	int r;
+
+	pthread_mutex_lock(&v->super_lock);
+	r = volume_read_superblock(v->disk, &super, NULL);
+	if (r >= 0 && !(from_le32(super.incompatible) & VOLUME_INCOMPAT_PACKS)) {
+		super.incompatible = to_le32(from_le32(super.incompatible) | VOLUME_INCOMPAT_PACKS);
+		r = volume_write_superblock(v->disk, &super);
+	}
+	pthread_mutex_unlock(&v->super_lock);
+	return r;
+}
+
+static int pack_run(struct work *work, const struct run *run, struct problem *why)
+{
+	struct tape_pack_options options = {
+		.place = place_record, .progress = run_goes_on, .arg = work};
+	struct volume *v = work->v;
+	int r;
+
+	r = say_that_there_are_packs(v);
+	if (r < 0)
+		return problem_errno(why, r, "cannot write the file 'volume'");
+	work->layout = (struct layout){0};
+	r = tape_scan(v->tape, run->lsn, run->lsn + run->count * v->segment_bytes, note_write,
+		      &work->layout, why);
+	if (r >= 0) {
+		find_newest(&work->layout);
+		r = tape_pack(v->tape, run->lsn, run->count, &options, why);
+	}
+	layout_done(&work->layout);
+	return r;
+}
+
+/* --- Asked for
+ * ------------------------------------------------------------------------------------- */
+
+static int add_bytes(const struct tape_segment *segment, void *arg)
+{
+	if (segment->sealed && !segment->packed)
+		*(uint64_t *)arg += segment->data_bytes;
+	return 0;
+}
+
+int volume_repack(struct volume *volume, const struct volume_repack_options *options,
+		  struct volume_repacked *ret, struct problem *why)
+{
+	struct work work = {.v = volume, .progress = options->progress, .arg = options->arg};
+	struct tape_stats before, after;
+	struct run run;
+	int r = 0;
+
+	*ret = (struct volume_repacked){0};
+	if (volume->options.read_only)
+		return problem(why, -EROFS, "the volume is open for reading only");
+	tape_segments(volume->tape, add_bytes, &work.total);
+	tape_get_stats(volume->tape, &before);
+	for (uint64_t from = 0; r == 0 && choose_run(volume, from, 0, 0, &run);
+	     from = run.lsn + run.count * volume->segment_bytes) {
+		if (!has_room(volume, &run)) {
+			r = problem(why, -ENOSPC, "there is too little room on the disk to repack");
+			break;
+		}
+		r = pack_run(&work, &run, why);
+		if (r == 0)
+			ret->segments += run.count;
+		if (r == -E2BIG || r == -EBADMSG) { /* they stay as they are */
+			ret->left += run.count;
+			r = 0;
+		}
+		work.before += run.data_bytes;
+	}
+	tape_get_stats(volume->tape, &after);
+	ret->bytes_before = ret->segments * volume->segment_bytes;
+	ret->bytes_after = after.packed_bytes - before.packed_bytes;
+	return r;
+}
+
+/* --- In the background
+ * ------------------------------------------------------------------------------- */
+
+/* At most so many bytes a second; false when it is time to stop. */
+static bool slowly(uint64_t done, uint64_t total, void *arg)
+{
+	struct volume *v = arg;
+	uint64_t rate = v->options.repack_bytes_per_second ? v->options.repack_bytes_per_second
+							   : RATE_DEFAULT;
+	int64_t due = v->repack_started_us + (int64_t)(done * 1000000 / rate);
+	int64_t ahead = due - clock_monotonic_us();
+	bool stop;
+
+	pthread_mutex_lock(&v->notes_lock);
+	if (ahead > 0 && !v->stop) {
+		int64_t until = clock_realtime_us() + MIN(ahead, INT64_C(1000000));
+		struct timespec deadline = {until / 1000000, until % 1000000 * 1000};
+
+		pthread_cond_timedwait(&v->repack_wake, &v->notes_lock, &deadline);
+	}
+	stop = v->stop || v->space_short;
+	pthread_mutex_unlock(&v->notes_lock);
+	return !stop;
+}
+
+/*
+ * One run, when there is a whole one, or when the oldest of it has waited long enough.  1 when
+ * there may be more to do.
+ */
+static int repack_step(struct volume *v)
+{
+	struct work work = {.v = v, .progress = slowly, .arg = v};
+	struct problem why = {""};
+	struct run run;
+	int64_t window;
+	int r;
+
+	pthread_rwlock_rdlock(&v->lock);
+	window = v->window_us;
+	pthread_rwlock_unlock(&v->lock);
+	if (!choose_run(v, v->repacked_to, AGE_US, window / LIFE_LEFT_PART, &run))
+		return 0;
+	if (run.count < run.count_max && run.records < RUN_RECORDS_MAX / 2 &&
+	    !choose_run(v, v->repacked_to, window / 8, window / LIFE_LEFT_PART, &run))
+		return 0;
+	if (!has_room(v, &run))
+		return 0;
+	v->repack_started_us = clock_monotonic_us();
+	r = pack_run(&work, &run, &why);
+	if (r == -ECANCELED || r == -EBUSY || r == -ENOENT)
+		return 0;
+	/* Whatever it was, it would be so again. */
+	v->repacked_to = run.lsn + run.count * v->segment_bytes;
+	if (r < 0 && r != -E2BIG)
+		volume_note_error(v, "repacking failed: %s", why.text);
+	return 1;
+}
+
+static bool wait_for_stop(struct volume *v, int64_t us)
+{
+	int64_t until = clock_realtime_us() + us;
+	struct timespec deadline = {until / 1000000, until % 1000000 * 1000};
+	bool stop;
+	int r = 0;
+
+	pthread_mutex_lock(&v->notes_lock);
+	while (!v->stop && r == 0)
+		r = pthread_cond_timedwait(&v->repack_wake, &v->notes_lock, &deadline);
+	stop = v->stop;
+	pthread_mutex_unlock(&v->notes_lock);
+	return stop;
+}
+
+static void *repack_main(void *arg)
+{
+	struct volume *v = arg;
+	int more = 0;
+
+	/* Whoever else wants the processor goes first. */
+	(void)setpriority(PRIO_PROCESS, syscall(SYS_gettid), 19);
+	while (!wait_for_stop(v, more ? 0 : 1000000))
+		more = tape_broken(v->tape) ? 0 : repack_step(v);
+	return NULL;
+}
+
+void repack_start_thread(struct volume *v)
+{
+	int r = pthread_create(&v->repack_thread, NULL, repack_main, v);
+
+	v->repack_runs = r == 0;
+	if (r != 0)
+		volume_note_error(v, "cannot start a thread to repack: %s", strerror(r));
+}
+
+/* `stop` has been set. */
+void repack_stop_thread(struct volume *v)
+{
+	if (!v->repack_runs)
+		return;
+	pthread_cond_broadcast(&v->repack_wake);
+	pthread_join(v->repack_thread, NULL);
+	v->repack_runs = false;
+}
