@@ -218,6 +218,53 @@ void bytes_format(double bytes, char text[UNITS_TEXT_MAX])
 		 size, names[i]);
 }
 
+/* What "K", "MiB" or "GB" multiply by; 0 for anything else. */
+static double byte_unit(const char *text)
+{
+	static const char letters[] = "KMGTP";
+	const char *letter;
+	double step = 1024, unit = 1;
+
+	if (!*text || !strcasecmp(text, "B"))
+		return 1;
+	letter = strchr(letters, toupper((unsigned char)*text));
+	if (!letter)
+		return 0;
+	if (!strcasecmp(text + 1, "B"))
+		step = 1000;
+	else if (text[1] && strcasecmp(text + 1, "iB"))
+		return 0;
+	for (; letter >= letters; letter--)
+		unit *= step;
+	return unit;
+}
+
+int bytes_parse(const char *text, uint64_t *ret, struct problem *why)
+{
+	char *end = NULL;
+	double number = isdigit((unsigned char)*text) && text[1] != 'x' && text[1] != 'X'
+				? strtod(text, &end)
+				: -1;
+	double unit;
+
+	if (number < 0)
+		return problem(why, -EINVAL,
+			       "'%.40s' is not a size; write it like 20G, 500M or 1.5T", text);
+	while (*end == ' ')
+		end++;
+	unit = byte_unit(end);
+	if (!unit)
+		return problem(why, -EINVAL,
+			       "'%.20s' is not a unit of size; there are K, M, G, T and P (powers "
+			       "of 1024) and "
+			       "KB, MB, GB, TB and PB (of 1000)",
+			       end);
+	if (number * unit > 9e18)
+		return problem(why, -EINVAL, "'%.40s' is too much", text);
+	*ret = (uint64_t)(number * unit);
+	return 0;
+}
+
 void count_format(uint64_t count, char text[UNITS_TEXT_MAX])
 {
 	char digits[24];

@@ -39,5 +39,12 @@ void elapsed_format(int64_t duration_us, char text[UNITS_TEXT_MAX]);
 /* "0 B", "812 B", "4.0 KiB", "1.25 GiB": three digits that count; a minus where there is one. */
 void bytes_format(double bytes, char text[UNITS_TEXT_MAX]);
 
+/*
+ * The whole of `text` as a number of bytes: "20G", "1.5 TiB", "500MB", "4096".  K, M, G, T and P,
+ * alone or with iB, are powers of 1024, with B of 1000, as the GNU tools have it; upper and lower
+ * case are alike.  -EINVAL with the units.
+ */
+int bytes_parse(const char *text, uint64_t *ret, struct problem *why);
+
 /* "1,234,567" */
 void count_format(uint64_t count, char text[UNITS_TEXT_MAX]);

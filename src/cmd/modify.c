@@ -4,29 +4,71 @@
 #include "cmd/window.h"
 #include "base/units.h"
 
-static int run(const struct typed *typed)
+#include <strings.h>
+
+/* What was asked for, as the keeper takes it. */
+static int parse(const struct typed *typed, json_t *ask)
 {
-	char window[UNITS_TEXT_MAX];
-	struct talk talk;
+	const char *history = typed_value(typed, "max-history");
+	struct problem why;
 	int64_t window_us;
-	json_t *result;
+	uint64_t bytes = 0;
 	int ending;
 
-	ending = window_parse(typed, &window_us);
-	if (ending != END_OK)
+	if (!history && !typed_value(typed, "backtrack-window"))
+		return fail(
+			typed, END_USAGE,
+			"nothing to change: say --backtrack-window DURATION or --max-history SIZE");
+	if (typed_value(typed, "backtrack-window")) {
+		ending = window_parse(typed, &window_us);
+		if (ending != END_OK)
+			return ending;
+		json_object_set_new(ask, "window_us", json_integer(window_us));
+	}
+	if (history && strcasecmp(history, "off") && bytes_parse(history, &bytes, &why) < 0)
+		return fail(typed, END_USAGE, "--max-history: %s", why.text);
+	if (history)
+		json_object_set_new(ask, "history_max", json_integer((json_int_t)bytes));
+	return END_OK;
+}
+
+static void print(const struct talk *talk, const struct typed *typed, const json_t *result)
+{
+	char text[UNITS_TEXT_MAX];
+
+	if (typed_value(typed, "backtrack-window")) {
+		duration_format(json_number(result, "window_us"), text);
+		printf("the backtrack window of %s is %s\n", talk->cluster->name,
+		       json_number(result, "window_us") ? text : "off");
+	}
+	if (typed_value(typed, "max-history")) {
+		bytes_format((double)json_number(result, "history_max"), text);
+		printf("the history of %s may take %s%s\n", talk->cluster->name,
+		       json_number(result, "history_max") ? "at most " : "",
+		       json_number(result, "history_max") ? text : "what the disk has room for");
+	}
+}
+
+static int run(const struct typed *typed)
+{
+	json_t *ask = json_pack("{s:s}", "do", "modify"), *result;
+	struct talk talk;
+	int ending;
+
+	ending = parse(typed, ask);
+	if (ending != END_OK) {
+		json_decref(ask);
 		return ending;
+	}
 	ending = talk_open(&talk, typed, TALK_ANY);
 	if (ending == END_OK)
-		ending = talk_ask(
-			&talk,
-			json_pack("{s:s, s:I}", "do", "modify", "window_us", (json_int_t)window_us),
-			&result);
+		ending = talk_ask(&talk, ask, &result);
+	else
+		json_decref(ask);
 	if (ending == END_OK && typed_switch(typed, "json")) {
 		ending = print_json(typed, result);
 	} else if (ending == END_OK) {
-		duration_format(json_number(result, "window_us"), window);
-		printf("the backtrack window of %s is %s\n", talk.cluster->name,
-		       json_number(result, "window_us") ? window : "off");
+		print(&talk, typed, result);
 		json_decref(result);
 	}
 	talk_close(&talk);
@@ -35,23 +77,29 @@ static int run(const struct typed *typed)
 
 const struct command command_modify = {
 	.name = "modify",
-	.summary = "Change the backtrack window: longer, shorter, off, on again",
+	.summary = "Change the backtrack window, or the space that history may take",
 	.operands = {OPERAND_CLUSTER},
 	.options =
 		{
-			{"backtrack-window", .argument = "DURATION", .required = true,
+			{"backtrack-window", .argument = "DURATION",
 			 .text = "How far back the cluster can be put, such as 72h or 1d12h; 0 "
 				 "or off keeps no past."},
-			OPTION_JSON("the new window"),
+			{"max-history", .argument = "SIZE",
+			 .text = "The space that the history may take, such as 20G: when it is "
+				 "reached, the "
+				 "oldest moments go early. 0 or off bounds it by the disk alone."},
+			OPTION_JSON("the new settings"),
 			OPTION_UTC,
 		},
 	.text = "May be changed at any time. A longer window fills up as time passes: what has "
 		"been let go does not come back. A shorter one lets the oldest moments go, in the "
-		"background.",
+		"background. 'unspill status' tells what an hour of history takes, and what the "
+		"window will need.",
 	.examples =
 		{
 			{"modify shop --backtrack-window 72h", "Three days."},
 			{"modify shop --backtrack-window off", "Keep no past, for now."},
+			{"modify shop --max-history 20G", "Three days, or what fits into 20 GiB."},
 		},
 	.endings = 1 << END_NOT_FOUND | 1 << END_BUSY,
 	.run = run,

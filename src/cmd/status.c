@@ -114,10 +114,32 @@ static void print_size(const json_t *status, const char *label, const char *size
 		line(label, "%s", size);
 }
 
+/* "1.20 GiB, 120 MiB per hour; 3d need 8.4 GiB; at most 5.0 GiB" */
+static void print_history(const json_t *status)
+{
+	char size[UNITS_TEXT_MAX], hour[UNITS_TEXT_MAX], needed[UNITS_TEXT_MAX],
+		most[UNITS_TEXT_MAX], rate[4 * UNITS_TEXT_MAX] = "", limit[2 * UNITS_TEXT_MAX] = "",
+					       window[UNITS_TEXT_MAX];
+
+	if (!json_at(status, "history"))
+		return;
+	bytes_format(json_real_at(status, "history.bytes"), size);
+	bytes_format(json_real_at(status, "history.bytes_per_hour"), hour);
+	bytes_format(json_real_at(status, "history.bytes_needed"), needed);
+	bytes_format(json_real_at(status, "history.max_bytes"), most);
+	duration_format(json_number(status, "window.target_us"), window);
+	if (json_real_at(status, "history.bytes_per_hour") > 0)
+		snprintf(rate, sizeof rate, ", %s per hour; %s will need %s", hour, window, needed);
+	if (json_number(status, "history.max_bytes"))
+		snprintf(limit, sizeof limit, "; at most %s", most);
+	line("history", "%s%s%s", size, rate, limit);
+}
+
 static void print_sizes(const json_t *status)
 {
 	char disk_free[UNITS_TEXT_MAX], total[UNITS_TEXT_MAX];
 
+	print_history(status);
 	print_size(status, "tape", "bytes.tape", "bytes.tape_per_hour");
 	print_size(status, "base", "bytes.base", "bytes.base_per_hour");
 	print_size(status, "checkpoints", "bytes.checkpoints", NULL);
@@ -225,6 +247,8 @@ const struct command command_status = {
 		"  earliest     the horizon, the oldest moment that can be reached\n"
 		"  last change  the newest moment\n"
 		"  records      change records on the tape, and how many come per second\n"
+		"  history      what the window takes on the disk, per hour of it, and what the\n"
+		"               wanted window will need at that rate\n"
 		"  tape, base, checkpoints\n"
 		"               the space that they take, and how it grows\n"
 		"  space short  the oldest history is giving way to the live database\n"

@@ -190,6 +190,14 @@ static json_t *status_bytes(struct keeper *keeper, const struct volume_stats *st
 			 (json_int_t)space.bytes_total, "memory", (json_int_t)stats->memory_bytes);
 }
 
+static json_t *status_history(const struct volume_stats *stats)
+{
+	return json_pack("{s:I, s:I, s:f, s:f}", "bytes", (json_int_t)stats->history_bytes,
+			 "max_bytes", (json_int_t)stats->history_max_bytes, "bytes_per_hour",
+			 stats->history_bytes_per_hour, "bytes_needed",
+			 stats->history_bytes_needed);
+}
+
 static json_t *status_endpoint(struct keeper *keeper)
 {
 	char sock[2 * PATH_MAX];
@@ -246,6 +254,7 @@ void answer_status(struct keeper *keeper, struct connection *connection,
 			    json_pack("{s:I, s:f}", "stored", (json_int_t)stats.records_stored,
 				      "per_second", stats.records_per_second));
 	json_object_set_new(result, "bytes", status_bytes(keeper, &stats));
+	json_object_set_new(result, "history", status_history(&stats));
 	json_object_set_new(result, "backtrack",
 			    work == WORK_BACKTRACKING
 				    ? json_pack("{s:I, s:I}", "applied", (json_int_t)applied,

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "keeper/transfer.h"
 
 #include <errno.h>
@@ -397,20 +398,42 @@ static void do_backtrack(struct keeper *keeper, struct connection *connection,
 
 /* --- Beside the work -------------------------------------------------------------------------- */
 
+static int set_history_max(struct keeper *keeper, int64_t bytes, struct problem *why)
+{
+	char least[UNITS_TEXT_MAX];
+	int r = bytes < 0 ? 0 : volume_set_history_max(keeper->volume, bytes);
+
+	if (r == -ERANGE) {
+		bytes_format((double)volume_history_min(keeper->volume), least);
+		return problem(why, -EINVAL, "the history of this cluster cannot be kept below %s",
+			       least);
+	}
+	return r < 0 ? problem_errno(why, r, "cannot limit the history") : 0;
+}
+
 static void do_modify(struct keeper *keeper, struct connection *connection,
 		      const struct request *request)
 {
+	struct volume_stats stats;
 	struct problem why;
-	int r = volume_set_window(keeper->volume, request->window_us);
+	int r;
 
+	r = set_history_max(keeper, request->history_max, &why);
+	if (r >= 0 && request->window_us >= 0) {
+		r = volume_set_window(keeper->volume, request->window_us);
+		if (r < 0)
+			problem_errno(&why, r, "cannot change the backtrack window");
+	}
 	if (r < 0) {
-		problem_errno(&why, r, "cannot change the backtrack window");
 		work_fail(keeper, connection, r, &why);
 		return;
 	}
-	log_info("the backtrack window is %.0f s now", request->window_us / 1e6);
+	volume_get_stats(keeper->volume, &stats);
+	log_info("the backtrack window is %.0f s now, the history at most %llu bytes (0: any)",
+		 stats.window_target_us / 1e6, (unsigned long long)stats.history_max_bytes);
 	connection_result(connection,
-			  json_pack("{s:I}", "window_us", (json_int_t)request->window_us));
+			  json_pack("{s:I, s:I}", "window_us", (json_int_t)stats.window_target_us,
+				    "history_max", (json_int_t)stats.history_max_bytes));
 }
 
 static void do_mark(struct keeper *keeper, struct connection *connection,

@@ -99,7 +99,15 @@ static int no_arguments(json_t *object, struct request *request, struct problem 
 
 static int modify_arguments(json_t *object, struct request *request, struct problem *why)
 {
-	return get_integer(object, "window_us", 0, REQUEST_WINDOW_MAX_US, &request->window_us, why);
+	int r;
+
+	request->window_us = request->history_max = -1;
+	r = get_optional(object, "window_us", 0, REQUEST_WINDOW_MAX_US, &request->window_us, why);
+	if (r == 0)
+		r = get_optional(object, "history_max", 0, INT64_MAX, &request->history_max, why);
+	if (r == 0 && request->window_us < 0 && request->history_max < 0)
+		return problem(why, -EINVAL, "the request lacks \"window_us\" or \"history_max\"");
+	return r;
 }
 
 static int moments_arguments(json_t *object, struct request *request, struct problem *why)

@@ -47,7 +47,7 @@ struct request {
 	enum request_do what;
 	struct request_moment moment;        /* plan, backtrack: to; export: at */
 	int64_t asked_time_us;               /* backtrack: 0 when not given */
-	int64_t window_us;                   /* modify */
+	int64_t window_us, history_max;      /* modify; -1: as it is */
 	int64_t since_us, until_us, step_us; /* moments: -1, -1, 0 when not given */
 	char name[VOLUME_MARK_MAX + 1];      /* mark */
 	char directory[PATH_MAX];            /* export, import: absolute */

@@ -94,6 +94,21 @@ static void get_rates(struct volume *v, struct volume_stats *ret)
 					now->monotonic_us - then->monotonic_us, 3600e6);
 }
 
+/* A minute of history says something about an hour. */
+#define TELLING_US 60000000
+
+static void get_history(struct volume *v, struct volume_stats *ret)
+{
+	/* A young volume's window reaches to before it was made. */
+	int64_t us = MIN(ret->window_actual_us, volume_clock(v) - v->created_us);
+
+	ret->history_bytes = horizon_history_bytes(v);
+	if (us < TELLING_US)
+		return;
+	ret->history_bytes_per_hour = (double)ret->history_bytes * 3600e6 / us;
+	ret->history_bytes_needed = ret->history_bytes_per_hour * ret->window_target_us / 3600e6;
+}
+
 static int add_records(const struct tape_segment *segment, void *arg)
 {
 	*(uint64_t *)arg += segment->records;
@@ -116,11 +131,14 @@ void volume_get_stats(struct volume *volume, struct volume_stats *ret)
 	ret->window_target_us = volume->window_us;
 	volume_compute_horizon(volume, &ret->horizon);
 	ret->window_actual_us = MAX(volume_clock(volume) - ret->horizon.time_us, (int64_t)0);
+	ret->history_max_bytes = volume->history_max;
 	ret->extents = volume->head.state->extents;
 	ret->inodes = volume->head.state->inodes.count;
 	ret->memory_bytes = state_memory(volume->head.state);
 	ret->replayed_records = volume->replayed_records;
 	pthread_rwlock_unlock(&volume->lock);
+
+	get_history(volume, ret);
 
 	pthread_mutex_lock(&volume->notes_lock);
 	get_rates(volume, ret);

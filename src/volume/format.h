@@ -18,20 +18,22 @@
 #define VOLUME_INCOMPAT_KNOWN VOLUME_INCOMPAT_PACKS
 
 struct superblock {
-	le32 crc;            /* 0: CRC-32C of everything after it */
-	le16 version;        /* 4 */
-	le16 reserved;       /* 6 */
-	uint8_t magic[8];    /* 8 */
-	uint8_t uuid[16];    /* 16 */
-	le64 segment_bytes;  /* 32 */
-	le64 created_us;     /* 40 */
-	le64 window_us;      /* 48 */
-	le32 root_mode;      /* 56 */
-	le32 root_uid;       /* 60 */
-	le32 root_gid;       /* 64 */
-	le32 compatible;     /* 68: features that an older program may ignore */
-	le32 incompatible;   /* 72: features that it must refuse */
-	uint8_t padding[52]; /* 76 */
+	le32 crc;           /* 0: CRC-32C of everything after it */
+	le16 version;       /* 4 */
+	le16 reserved;      /* 6 */
+	uint8_t magic[8];   /* 8 */
+	uint8_t uuid[16];   /* 16 */
+	le64 segment_bytes; /* 32 */
+	le64 created_us;    /* 40 */
+	le64 window_us;     /* 48 */
+	le32 root_mode;     /* 56 */
+	le32 root_uid;      /* 60 */
+	le32 root_gid;      /* 64 */
+	le32 compatible;    /* 68: features that an older program may ignore */
+	le32 incompatible;  /* 72: features that it must refuse */
+	le32 padding0;      /* 76 */
+	le64 history_max; /* 80: bytes that the history may take; 0: as many as there is room for */
+	uint8_t padding[40]; /* 88 */
 };
 static_assert(sizeof(struct superblock) == 128, "superblock");
 

@@ -180,22 +180,26 @@ static void note_loss(struct volume *v, const struct moment *horizon)
 }
 
 /*
- * Give up the oldest segment's worth of history, or what there is in the last segment.  False when
- * there is none to give, or a view holds it.
+ * Give up the oldest segment's worth of history, or, when it is urgent, what there is in the last
+ * segment.  False when there is none to give, or a view holds it.
  */
-static bool give_way(struct volume *v, struct moment *horizon)
+static bool give_way(struct volume *v, bool urgent, struct moment *horizon)
 {
 	struct next_segment next = {.after = horizon->lsn, .segment_bytes = v->segment_bytes};
 
-	if (tape_segments(v->tape, find_next_segment, &next) != 1)
+	if (tape_segments(v->tape, find_next_segment, &next) != 1) {
+		if (!urgent)
+			return false;
 		volume_now(v, &next.end);
+	}
 	if (next.end.lsn <= horizon->lsn)
 		return false;
 	for (struct view *view = v->views; view; view = view->next)
 		if (view->moment.lsn < next.end.lsn)
 			return false;
 	*horizon = next.end;
-	note_loss(v, horizon);
+	if (urgent)
+		note_loss(v, horizon);
 	return true;
 }
 
@@ -242,6 +246,24 @@ static uint64_t path_to(struct volume *v, const struct moment *horizon, bool urg
 	return bytes;
 }
 
+uint64_t horizon_history_bytes(struct volume *v)
+{
+	struct tape_stats tape;
+
+	tape_get_stats(v->tape, &tape);
+	return (tape.segments - tape.packed_segments) * v->segment_bytes + tape.packed_bytes;
+}
+
+static bool is_over(struct volume *v)
+{
+	uint64_t max;
+
+	pthread_rwlock_rdlock(&v->lock);
+	max = v->history_max;
+	pthread_rwlock_unlock(&v->lock);
+	return max && horizon_history_bytes(v) > max;
+}
+
 /*
  * One step towards the horizon, which moves itself only when what is before it is folded.  Returns
  * 1 when there is more to do.
@@ -250,18 +272,19 @@ int horizon_step(struct volume *v, bool urgent)
 {
 	CLEANUP(lineage) struct lineage path = {0};
 	struct moment horizon;
+	bool hurried = urgent || is_over(v);
 	uint64_t bytes;
 	int r;
 
 	volume_horizon(v, &horizon);
 	bytes = path_to(v, &horizon, urgent, &path);
-	if (urgent && !bytes && give_way(v, &horizon)) {
+	if (hurried && !bytes && give_way(v, urgent, &horizon)) {
 		lineage_done(&path);
 		bytes = path_to(v, &horizon, urgent, &path);
 	}
-	if (!bytes || (bytes < v->segment_bytes && !urgent)) {
+	if (!bytes || (bytes < v->segment_bytes && !hurried)) {
 		r = drop_unneeded(v, horizon);
-		return r < 0 ? r : urgent && r > 0;
+		return r < 0 ? r : hurried && r > 0;
 	}
 	figures_note_folding(v, true);
 	r = fold_step(v, &path, horizon, urgent);
@@ -272,28 +295,48 @@ int horizon_step(struct volume *v, bool urgent)
 		return r;
 	figures_count_up(v, &v->folds, 1);
 	r = drop_unneeded(v, horizon);
-	return r < 0 ? r : urgent || bytes == horizon_step_bytes(v, urgent);
+	return r < 0 ? r : hurried || bytes == horizon_step_bytes(v, urgent);
 }
 
-int volume_set_window(struct volume *volume, int64_t window_us)
+static int set_limits(struct volume *v, const int64_t *window_us, const uint64_t *history_max)
 {
 	struct superblock super;
 	int r;
 
-	if (window_us < 0)
-		return -EINVAL;
-	if (volume->options.read_only)
+	if (v->options.read_only)
 		return -EROFS;
-	pthread_mutex_lock(&volume->super_lock);
-	r = volume_read_superblock(volume->disk, &super, NULL);
-	super.window_us = to_le64(window_us);
+	pthread_mutex_lock(&v->super_lock);
+	r = volume_read_superblock(v->disk, &super, NULL);
+	if (window_us)
+		super.window_us = to_le64(*window_us);
+	if (history_max)
+		super.history_max = to_le64(*history_max);
 	if (r >= 0)
-		r = volume_write_superblock(volume->disk, &super);
-	pthread_mutex_unlock(&volume->super_lock);
+		r = volume_write_superblock(v->disk, &super);
+	pthread_mutex_unlock(&v->super_lock);
 	if (r < 0)
 		return r;
-	pthread_rwlock_wrlock(&volume->lock);
-	volume->window_us = window_us;
-	pthread_rwlock_unlock(&volume->lock);
+	pthread_rwlock_wrlock(&v->lock);
+	v->window_us = from_le64(super.window_us);
+	v->history_max = from_le64(super.history_max);
+	pthread_rwlock_unlock(&v->lock);
 	return 0;
+}
+
+int volume_set_window(struct volume *volume, int64_t window_us)
+{
+	return window_us < 0 ? -EINVAL : set_limits(volume, &window_us, NULL);
+}
+
+/* The segment in use, the one being folded, and two to choose a horizon from. */
+uint64_t volume_history_min(struct volume *volume)
+{
+	return 4 * volume->segment_bytes;
+}
+
+int volume_set_history_max(struct volume *volume, uint64_t bytes)
+{
+	if (bytes && bytes < volume_history_min(volume))
+		return -ERANGE;
+	return set_limits(volume, NULL, &bytes);
 }

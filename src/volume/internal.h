@@ -70,6 +70,7 @@ struct volume {
 	bool last_resort;   /* the change under way has waited for room in vain */
 	struct buffer meta; /* of the record being written: see volume_commit() */
 	int64_t window_us;
+	uint64_t history_max;      /* bytes of tape; 0: no limit */
 	struct moment floor;       /* of the horizon: what is before may be gone */
 	uint64_t records, bytes;   /* appended since opening */
 	uint64_t replayed_records; /* when opened */
@@ -145,6 +146,8 @@ void checkpoint_forget(struct volume *v, size_t index);
  * Returns 1 when there is more to do.  Called with fold_lock.
  */
 int horizon_step(struct volume *v, bool urgent);
+/* What the history takes: all segments that are in use. */
+uint64_t horizon_history_bytes(struct volume *v);
 /* Bytes of tape that a step moves at most. */
 uint64_t horizon_step_bytes(struct volume *v, bool urgent);
 

@@ -590,6 +590,7 @@ int volume_open(struct disk *disk, const struct volume_options *options, struct 
 	v->segment_bytes = from_le64(super.segment_bytes);
 	v->created_us = from_le64(super.created_us);
 	v->window_us = from_le64(super.window_us);
+	v->history_max = from_le64(super.history_max);
 	r = recover(v, why);
 	if (r < 0)
 		return r;

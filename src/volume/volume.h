@@ -316,6 +316,12 @@ int volume_history(struct volume *volume, int64_t since_us, int64_t until_us, in
 
 /* Longer, shorter, or 0 for off; kept in the volume. */
 int volume_set_window(struct volume *volume, int64_t window_us);
+/*
+ * Bytes of tape beyond which the oldest history gives way, whatever the window; 0: no limit but the
+ * disk.  -ERANGE below what the tape needs to work at all (volume_history_min()).
+ */
+int volume_set_history_max(struct volume *volume, uint64_t bytes);
+uint64_t volume_history_min(struct volume *volume);
 
 struct volume_stats {
 	int64_t window_target_us, window_actual_us;
@@ -326,7 +332,11 @@ struct volume_stats {
 	uint64_t packed_bytes, packed_from_bytes; /* of the tape's: repacked, and what that took
 						     before */
 	double tape_bytes_per_hour,
-		base_bytes_per_hour;            /* growth over the last hour, or since opening */
+		base_bytes_per_hour; /* growth over the last hour, or since opening */
+	/* Of the history: what it takes, what it may take (0: no limit), per hour of what is there
+	 * (0: too little to tell), and what the target window will take at that rate. */
+	uint64_t history_bytes, history_max_bytes;
+	double history_bytes_per_hour, history_bytes_needed;
 	uint64_t extents, inodes, memory_bytes; /* of the head */
 	uint64_t folds, checkpoints, pins;
 	uint64_t replayed_records; /* when it was opened */

@@ -27,6 +27,7 @@ STATUS = {
     "window": {"target_us": 86400 * SECOND, "actual_us": 10800 * SECOND},
     "horizon": moment(4096, -10800), "now": moment(9_000_000_000_000_000_123, -1.5),
     "records": {"stored": 1234567, "per_second": 12.34},
+    "history": {"bytes": 2 << 30, "max_bytes": 5 << 30, "bytes_per_hour": 700e6, "bytes_needed": 16.8e9},
     "bytes": {"tape": 3 << 30, "base": 5 << 20, "checkpoints": 123456, "tape_per_hour": 1 << 30, "base_per_hour": -4096.0,
               "disk_free": 7 << 30, "disk_total": 40 << 30, "memory": 99 << 20},
     "backtrack": None, "folding": False, "space_short": False, "pins": 0, "last_error": None,
@@ -63,6 +64,7 @@ def status_shows_what_an_operator_watches():
           "keeper 4241, server 4242, restarted 2 times", "1d wanted, 3 h 00 min there",
           "2026-11-22T08:00:00.000000+01:00 (lsn:4096)",
           "2026-11-22T10:59:58.500000+01:00 (lsn:9000000000000000123)", "1,234,567 stored, 12.3 per second",
+          "2.00 GiB, 668 MiB per hour; 1d will need 15.6 GiB; at most 5.00 GiB",
           "3.00 GiB, +1.00 GiB per hour", "5.00 MiB, -4.00 KiB per hour", "7.00 GiB free of 40.0 GiB", "99.0 MiB")
     check("\033" not in done.out, "colours where there is no terminal")
     check(len(done.out.splitlines()) <= 24, f"more than one screen: {done}")
@@ -236,13 +238,18 @@ def backtracks_are_listed():
 
 
 def the_window_is_changed():
-    with the_shop(modify=lambda request: {"window_us": request["window_us"]}) as keeper:
+    answer = {"window_us": 86400 * SECOND, "history_max": 0}
+    with the_shop(modify=lambda request: {key: request.get(key, value) for key, value in answer.items()}) as keeper:
         shows(unspill("modify", "shop", "--backtrack-window", "1d12h"), "the backtrack window of shop is 1d12h")
         shows(unspill("modify", "shop", "--backtrack-window=off"), "the backtrack window of shop is off")
         refused("modify", "shop", "--backtrack-window", "3 fortnights", code=2,
                 says=["--backtrack-window", "'fortnights'", "s (seconds), m (minutes), h (hours), d (days), w (weeks)"])
-        refused("modify", "shop", code=2, says=["--backtrack-window DURATION"])
-    check([request["window_us"] for request in keeper.requests("modify")] == [129600 * SECOND, 0], str(keeper.asked))
+        refused("modify", "shop", code=2, says=["--backtrack-window DURATION", "--max-history SIZE"])
+        shows(unspill("modify", "shop", "--max-history", "20G"), "the history of shop may take at most 20.0 GiB")
+        shows(unspill("modify", "shop", "--max-history", "off"), "the history of shop may take what the disk has room for")
+        refused("modify", "shop", "--max-history", "20 acres", code=2, says=["--max-history", "'acres'", "K, M, G"])
+    asked = [(request.get("window_us"), request.get("history_max")) for request in keeper.requests("modify")]
+    check(asked == [(129600 * SECOND, None), (0, None), (None, 20 << 30), (None, 0)], str(keeper.asked))
 
 
 def verify_tells_damage_by_line_and_by_exit_code():

@@ -396,6 +396,70 @@ static void a_step_that_does_not_fit_on_a_full_disk_is_made_smaller(void)
 	bed_done(&bed);
 }
 
+static uint64_t history_bytes(struct bed *bed)
+{
+	struct volume_stats stats;
+
+	volume_get_stats(bed->volume, &stats);
+	return stats.history_bytes;
+}
+
+static void a_limited_history_gives_way_whatever_the_window_and_stays_in_its_bounds(void)
+{
+	struct volume_stats stats;
+	struct moment before, horizon;
+	struct bed bed;
+
+	require(bed_init(&bed, 1000000 * SECOND));
+	bed_say(&bed, "f", "first");
+	before = bed_now(&bed);
+	bed_fill(&bed, "f", 400);
+	bed_maintain(&bed);
+	volume_horizon(bed.volume, &horizon);
+	require(horizon.lsn <= before.lsn && history_bytes(&bed) > 20 * BED_SEGMENT);
+	check(volume_set_history_max(bed.volume, volume_history_min(bed.volume) - 1) == -ERANGE);
+	check(volume_set_history_max(bed.volume, 8 * BED_SEGMENT) == 0);
+	bed_maintain(&bed);
+	check(history_bytes(&bed) <= 8 * BED_SEGMENT && history_bytes(&bed) > 6 * BED_SEGMENT,
+	      "%llu", (unsigned long long)history_bytes(&bed));
+	volume_horizon(bed.volume, &horizon);
+	check(horizon.lsn > before.lsn && is_sound(&bed));
+	/* Also after a crash, and for as long as writes come. */
+	require(bed_power_cut(&bed, 3) == 0, "%s", bed.why.text);
+	for (int i = 0; i < 30; i++) {
+		bed_fill(&bed, "f", 32);
+		bed_maintain(&bed);
+		check(history_bytes(&bed) <= 8 * BED_SEGMENT);
+	}
+	volume_get_stats(bed.volume, &stats);
+	check(stats.history_max_bytes == 8 * BED_SEGMENT && !stats.last_error[0], "%s",
+	      stats.last_error);
+	check(volume_set_history_max(bed.volume, 0) == 0 && bed_fill(&bed, "f", 400) == 0);
+	bed_maintain(&bed);
+	check(history_bytes(&bed) > 20 * BED_SEGMENT);
+	bed_done(&bed);
+}
+
+static void the_space_that_the_window_will_need_is_told_from_what_is_there(void)
+{
+	struct volume_stats stats;
+	struct bed bed;
+
+	require(bed_init(&bed, 900 * SECOND));
+	bed_fill(&bed, "f", 100);
+	volume_get_stats(bed.volume, &stats);
+	check(stats.history_bytes_per_hour == 0 && stats.history_bytes_needed == 0,
+	      "told too early");
+	bed.now_us += 450 * SECOND;
+	volume_get_stats(bed.volume, &stats);
+	check(stats.history_bytes_per_hour > 7.9 * stats.history_bytes &&
+		      stats.history_bytes_per_hour < 8.1 * stats.history_bytes,
+	      "%f", stats.history_bytes_per_hour);
+	check(stats.history_bytes_needed > 1.9 * stats.history_bytes &&
+	      stats.history_bytes_needed < 2.1 * stats.history_bytes);
+	bed_done(&bed);
+}
+
 static void a_window_of_zero_keeps_no_history_and_one_set_again_does(void)
 {
 	struct moment then, found;
@@ -433,6 +497,8 @@ int main(void)
 	RUN(history_gives_way_to_the_live_database_and_only_then_the_disk_is_full);
 	RUN(with_the_whole_disk_taken_what_is_there_can_still_be_rewritten_for_ever);
 	RUN(a_step_that_does_not_fit_on_a_full_disk_is_made_smaller);
+	RUN(a_limited_history_gives_way_whatever_the_window_and_stays_in_its_bounds);
+	RUN(the_space_that_the_window_will_need_is_told_from_what_is_there);
 	RUN(a_window_of_zero_keeps_no_history_and_one_set_again_does);
 	return tap_done();
 }

@@ -1,5 +1,6 @@
 #include "base/units.h"
 
+#include "base/cleanup.h"
 #include "tap.h"
 
 #include <errno.h>
@@ -169,6 +170,34 @@ static void counts_are_grouped_by_three(void)
 	CHECK_TEXT(count_format(UINT64_MAX, text_), "18,446,744,073,709,551,615");
 }
 
+static void sizes_are_read_with_binary_and_decimal_units(void)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} good[] = {
+		{"0", 0},
+		{"4096", 4096},
+		{"20G", UINT64_C(20) << 30},
+		{"20g", UINT64_C(20) << 30},
+		{"1.5 TiB", UINT64_C(3) << 39},
+		{"500MB", 500000000},
+		{"1kb", 1000},
+		{"2PiB", UINT64_C(2) << 50},
+		{"7 B", 7},
+	};
+	static const char *const bad[] = {"",       "G",    "-1G", "20X", "20GiBB", "1e400",
+					  "20 G B", "0x10", "nan", "inf", "9000P",  "1.G.2"};
+	struct problem why;
+	uint64_t bytes;
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		check(bytes_parse(good[i].text, &bytes, &why) == 0 && bytes == good[i].bytes,
+		      "%s: %llu", good[i].text, (unsigned long long)bytes);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		check(bytes_parse(bad[i], &bytes, &why) == -EINVAL && why.text[0], "'%s'", bad[i]);
+}
+
 int main(void)
 {
 	RUN(durations_are_sums_of_numbers_with_units);
@@ -182,5 +211,6 @@ int main(void)
 	RUN(elapsed_times_show_what_counts);
 	RUN(sizes_have_three_digits_that_count);
 	RUN(counts_are_grouped_by_three);
+	RUN(sizes_are_read_with_binary_and_decimal_units);
 	return tap_done();
 }
