@@ -136,7 +136,7 @@ def run_names(bench, wanted):
     for name in wanted.names:
         # The servers of the first two are the same; others want the machine for themselves.
         module = catalogue.load(name)
-        if not getattr(module, "USES_FLEET", False):
+        if not (bench.fleets and getattr(module, "USES_FLEET", False)):
             bench.end_all()
         try:
             found[name] = run_one(bench, name, module)
