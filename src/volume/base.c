@@ -26,15 +26,15 @@ struct base_file {
 	/* Guarded by base->mutex: */
 	struct disk_file *data, *sums;
 	unsigned users;
-	uint64_t last_used;
+	struct base_file *older, *newer; /* of the open ones, in order of use */
 };
 
 struct base {
 	struct disk *disk;
 	struct map64 files;
 	pthread_mutex_t mutex;
-	uint64_t uses; /* a clock for last_used */
 	size_t open_files;
+	struct base_file *oldest, *newest; /* of the open ones */
 };
 
 static void file_free(struct base_file *file)
@@ -60,6 +60,7 @@ static void forget_files(struct base *base)
 		file_free(slot->value);
 	map64_done(&base->files);
 	base->open_files = 0;
+	base->oldest = base->newest = NULL;
 }
 
 void base_free(struct base *base)
@@ -78,6 +79,20 @@ static void file_name(uint64_t ino, const char *kind, char name[DISK_NAME_MAX])
 
 /* --- Descriptors ------------------------------------------------------------------------------ */
 
+static void use_unlink(struct base *base, struct base_file *file)
+{
+	*(file->older ? &file->older->newer : &base->oldest) = file->newer;
+	*(file->newer ? &file->newer->older : &base->newest) = file->older;
+	file->older = file->newer = NULL;
+}
+
+static void use_append(struct base *base, struct base_file *file)
+{
+	file->older = base->newest;
+	*(base->newest ? &base->newest->newer : &base->oldest) = file;
+	base->newest = file;
+}
+
 static void close_file(struct base *base, struct base_file *file)
 {
 	if (!file->data)
@@ -85,21 +100,18 @@ static void close_file(struct base *base, struct base_file *file)
 	disk_file_close(file->data);
 	disk_file_close(file->sums);
 	file->data = file->sums = NULL;
+	use_unlink(base, file);
 	base->open_files--;
 }
 
 static void close_oldest(struct base *base)
 {
-	struct base_file *oldest = NULL;
+	struct base_file *file = base->oldest;
 
-	map64_for_each (&base->files, slot) {
-		struct base_file *file = slot->value;
-
-		if (file->data && !file->users && (!oldest || file->last_used < oldest->last_used))
-			oldest = file;
-	}
-	if (oldest)
-		close_file(base, oldest);
+	while (file && file->users)
+		file = file->newer;
+	if (file)
+		close_file(base, file);
 }
 
 static int open_file(struct base *base, struct base_file *file, int flags)
@@ -133,10 +145,12 @@ static int get_file(struct base *base, struct base_file *file, int flags)
 		if (base->open_files >= OPEN_FILES_MAX)
 			close_oldest(base);
 		r = open_file(base, file, flags);
+	} else {
+		use_unlink(base, file);
 	}
 	if (r >= 0) {
 		file->users++;
-		file->last_used = ++base->uses;
+		use_append(base, file);
 	}
 	pthread_mutex_unlock(&base->mutex);
 	return r;

@@ -251,6 +251,32 @@ static void folding_moves_only_the_newest_version(void)
 	bed_done(&bed);
 }
 
+static void more_files_than_descriptors_are_folded_and_read_back(void)
+{
+	char name[16], text[24];
+	struct bed bed;
+
+	require(bed_init(&bed, 10 * SECOND));
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 600; i++) {
+			snprintf(name, sizeof name, "file%d", i);
+			snprintf(text, sizeof text, "round %d of %d", round, i);
+			require(bed_say(&bed, name, text) == 0);
+		}
+		bed.now_us += 30 * SECOND;
+		bed_fill(&bed, "f", 64);
+		bed.now_us += 30 * SECOND;
+		check(bed_maintain(&bed) == 0);
+	}
+	for (int i = 0; i < 600; i++) {
+		snprintf(name, sizeof name, "file%d", i * 7 % 600);
+		snprintf(text, sizeof text, "round 1 of %d", i * 7 % 600);
+		check(bed_head_says(&bed, name, text), "%s", name);
+	}
+	check(is_sound(&bed));
+	bed_done(&bed);
+}
+
 static void memory_grows_with_distinct_ranges_not_with_changes(void)
 {
 	struct volume_stats before, after;
@@ -493,6 +519,7 @@ int main(void)
 	RUN(a_fold_survives_a_power_cut_at_every_disk_call);
 	RUN(a_fold_survives_the_failure_of_every_disk_call);
 	RUN(folding_moves_only_the_newest_version);
+	RUN(more_files_than_descriptors_are_folded_and_read_back);
 	RUN(memory_grows_with_distinct_ranges_not_with_changes);
 	RUN(history_gives_way_to_the_live_database_and_only_then_the_disk_is_full);
 	RUN(with_the_whole_disk_taken_what_is_there_can_still_be_rewritten_for_ever);
