@@ -19,6 +19,7 @@ extern const struct command command_backtracks;
 extern const struct command command_import;
 extern const struct command command_export;
 extern const struct command command_verify;
+extern const struct command command_repack;
 extern const struct command command_keep;
 extern const struct command command_doctor;
 extern const struct command command_help;

@@ -28,6 +28,7 @@ static const char *words_of(const char *step)
 		{"start", "starting the server"},
 		{"stop", "stopping the server"},
 		{"verify", "reading everything"},
+		{"repack", "repacking history"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {

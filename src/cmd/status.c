@@ -135,12 +135,24 @@ static void print_history(const json_t *status)
 	line("history", "%s%s%s", size, rate, limit);
 }
 
+static void print_packed(const json_t *status)
+{
+	char now[UNITS_TEXT_MAX], before[UNITS_TEXT_MAX];
+
+	if (!json_at(status, "bytes.packed") || json_real_at(status, "bytes.packed") == 0)
+		return;
+	bytes_format(json_real_at(status, "bytes.packed"), now);
+	bytes_format(json_real_at(status, "bytes.packed_from"), before);
+	line("packed", "%s of it, which took %s", now, before);
+}
+
 static void print_sizes(const json_t *status)
 {
 	char disk_free[UNITS_TEXT_MAX], total[UNITS_TEXT_MAX];
 
 	print_history(status);
 	print_size(status, "tape", "bytes.tape", "bytes.tape_per_hour");
+	print_packed(status);
 	print_size(status, "base", "bytes.base", "bytes.base_per_hour");
 	print_size(status, "checkpoints", "bytes.checkpoints", NULL);
 	print_size(status, "memory", "bytes.memory", NULL);

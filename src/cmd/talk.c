@@ -286,7 +286,8 @@ static bool is_cancellable(const json_t *request)
 {
 	const char *what = json_text(request, "do");
 
-	return !strcmp(what, "backtrack") || !strcmp(what, "export") || !strcmp(what, "verify");
+	return !strcmp(what, "backtrack") || !strcmp(what, "export") || !strcmp(what, "verify") ||
+	       !strcmp(what, "repack");
 }
 
 int talk_ask(struct talk *talk, json_t *request, json_t **ret)

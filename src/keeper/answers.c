@@ -182,9 +182,11 @@ static json_t *status_bytes(struct keeper *keeper, const struct volume_stats *st
 	struct disk_space space = {0};
 
 	disk_space(keeper->disk, &space);
-	return json_pack("{s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I}", "tape",
-			 (json_int_t)stats->tape_bytes, "base", (json_int_t)stats->base_bytes,
-			 "checkpoints", (json_int_t)stats->checkpoint_bytes, "tape_per_hour",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I}", "tape",
+			 (json_int_t)stats->tape_bytes, "packed", (json_int_t)stats->packed_bytes,
+			 "packed_from", (json_int_t)stats->packed_from_bytes, "base",
+			 (json_int_t)stats->base_bytes, "checkpoints",
+			 (json_int_t)stats->checkpoint_bytes, "tape_per_hour",
 			 stats->tape_bytes_per_hour, "base_per_hour", stats->base_bytes_per_hour,
 			 "disk_free", (json_int_t)space.bytes_free, "disk_total",
 			 (json_int_t)space.bytes_total, "memory", (json_int_t)stats->memory_bytes);

@@ -86,15 +86,16 @@ static int options_from_json(json_t *array, char ***ret, const char *path, struc
 
 static json_t *to_json(const struct cluster *cluster)
 {
-	return json_pack("{s:i, s:s, s:s, s:s, s:i, s:{s:I, s:I}, s:I, s:s, s:{s:I, s:I}, s:o}",
-			 "format", CLUSTER_FORMAT, "name", cluster->name, "engine", cluster->engine,
-			 "bind", cluster->bind, "port", cluster->port, "server_user", "uid",
-			 (json_int_t)cluster->server_uid, "gid", (json_int_t)cluster->server_gid,
-			 "created_us", (json_int_t)cluster->created_us, "desired",
-			 cluster->desired_running ? "running" : "stopped", "first", "lsn",
-			 (json_int_t)cluster->first.lsn, "time_us",
-			 (json_int_t)cluster->first.time_us, "server_options",
-			 options_to_json(cluster->server_options));
+	return json_pack(
+		"{s:i, s:s, s:s, s:s, s:i, s:{s:I, s:I}, s:I, s:s, s:{s:I, s:I}, s:b, s:o}",
+		"format", CLUSTER_FORMAT, "name", cluster->name, "engine", cluster->engine, "bind",
+		cluster->bind, "port", cluster->port, "server_user", "uid",
+		(json_int_t)cluster->server_uid, "gid", (json_int_t)cluster->server_gid,
+		"created_us", (json_int_t)cluster->created_us, "desired",
+		cluster->desired_running ? "running" : "stopped", "first", "lsn",
+		(json_int_t)cluster->first.lsn, "time_us", (json_int_t)cluster->first.time_us,
+		"repack", cluster->repack, "server_options",
+		options_to_json(cluster->server_options));
 }
 
 static int from_json(json_t *json, const char *path, struct cluster *cluster, struct problem *why)
@@ -103,7 +104,7 @@ static int from_json(json_t *json, const char *path, struct cluster *cluster, st
 	json_int_t uid, gid, created_us, lsn, time_us;
 	json_error_t error;
 	json_t *options = NULL;
-	int format, port;
+	int format, port, repack = false;
 
 	if (json_unpack_ex(json, &error, 0, "{s:i}", "format", &format) < 0)
 		return problem(why, -EBADMSG, "'%s' is damaged: %s", path, error.text);
@@ -111,11 +112,11 @@ static int from_json(json_t *json, const char *path, struct cluster *cluster, st
 		return problem(why, -EPROTONOSUPPORT, "'%s' has format %d; this program knows %d",
 			       path, format, CLUSTER_FORMAT);
 	if (json_unpack_ex(json, &error, 0,
-			   "{s:s, s:s, s:s, s:i, s:{s:I, s:I}, s:I, s:s, s:{s:I, s:I}, s?o}",
+			   "{s:s, s:s, s:s, s:i, s:{s:I, s:I}, s:I, s:s, s:{s:I, s:I}, s?b, s?o}",
 			   "name", &name, "engine", &engine, "bind", &bind, "port", &port,
 			   "server_user", "uid", &uid, "gid", &gid, "created_us", &created_us,
-			   "desired", &desired, "first", "lsn", &lsn, "time_us", &time_us,
-			   "server_options", &options) < 0)
+			   "desired", &desired, "first", "lsn", &lsn, "time_us", &time_us, "repack",
+			   &repack, "server_options", &options) < 0)
 		return problem(why, -EBADMSG, "'%s' is damaged: %s", path, error.text);
 	if (cluster_check_name(name, NULL) < 0 || strlen(engine) >= sizeof cluster->engine ||
 	    strlen(bind) >= sizeof cluster->bind || port < 0 || port > 65535)
@@ -130,6 +131,7 @@ static int from_json(json_t *json, const char *path, struct cluster *cluster, st
 	cluster->created_us = created_us;
 	cluster->desired_running = strcmp(desired, "running") == 0;
 	cluster->first = (struct moment){lsn, time_us};
+	cluster->repack = repack;
 	return options_from_json(options, &cluster->server_options, path, why);
 }
 

@@ -33,6 +33,7 @@ struct cluster {
 	bool desired_running;  /* "desired": what the keeper brings about when it starts */
 	char **server_options; /* extra options for the server, "name=value"; NULL-terminated, or
 				  NULL */
+	bool repack;           /* old history is packed in the background */
 	/*
 	 * Where the database begins: nothing before it is a state to go back to.  {0, 0} until it
 	 * has been created or imported.

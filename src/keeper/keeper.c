@@ -69,7 +69,7 @@ static int open_cluster(struct keeper *keeper, const char *directory, struct pro
 
 static int open_locked(struct keeper *keeper, const char *path, struct problem *why)
 {
-	struct volume_options options = {.background = true};
+	struct volume_options options = {.background = true, .repack = keeper->cluster->repack};
 	int r;
 
 	r = disk_local_open(path, &keeper->disk);

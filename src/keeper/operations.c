@@ -2,8 +2,8 @@
  * What the keeper does when asked.
  *
  * Each runs in the thread of the connection that asked.  Those that move the server or the head are
- * "work": one at a time, the next is told to come again.  The rest (export, verify, mark, modify)
- * run beside it.
+ * "work": one at a time, the next is told to come again.  The rest (export, verify, repack, mark,
+ * modify) run beside it.
  */
 #include "keeper/internal.h"
 
@@ -540,6 +540,32 @@ static void do_verify(struct keeper *keeper, struct connection *connection,
 						(json_int_t)verifying.bytes));
 }
 
+static bool repack_progress(uint64_t done, uint64_t total, void *arg)
+{
+	connection_progress(arg, "repack", done, total, "bytes");
+	return connection_alive(arg);
+}
+
+static void do_repack(struct keeper *keeper, struct connection *connection,
+		      const struct request *request)
+{
+	struct volume_repack_options options = {repack_progress, connection};
+	struct volume_repacked repacked;
+	struct problem why = {""};
+	int r;
+
+	r = volume_repack(keeper->volume, &options, &repacked, &why);
+	if (r < 0) {
+		work_fail(keeper, connection, r, &why);
+		return;
+	}
+	connection_result(connection, json_pack("{s:I, s:I, s:I, s:I}", "segments",
+						(json_int_t)repacked.segments, "before",
+						(json_int_t)repacked.bytes_before, "after",
+						(json_int_t)repacked.bytes_after, "left",
+						(json_int_t)repacked.left));
+}
+
 /* --- All -------------------------------------------------------------------------------------- */
 
 static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct connection *connection,
@@ -551,7 +577,7 @@ static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct conne
 	[REQUEST_BACKTRACK] = do_backtrack, [REQUEST_BACKTRACKS] = answer_backtracks,
 	[REQUEST_EXPORT] = do_export,       [REQUEST_IMPORT] = install_import,
 	[REQUEST_CREATE] = install_create,  [REQUEST_VERIFY] = do_verify,
-	[REQUEST_SHUTDOWN] = do_shutdown,
+	[REQUEST_REPACK] = do_repack,       [REQUEST_SHUTDOWN] = do_shutdown,
 };
 
 void keeper_handle(struct connection *connection, const struct request *request, void *arg)

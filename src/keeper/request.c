@@ -172,6 +172,7 @@ static const struct {
 	[REQUEST_IMPORT] = {"import", import_arguments},
 	[REQUEST_CREATE] = {"create", no_arguments},
 	[REQUEST_VERIFY] = {"verify", no_arguments},
+	[REQUEST_REPACK] = {"repack", no_arguments},
 	[REQUEST_SHUTDOWN] = {"shutdown", no_arguments},
 };
 

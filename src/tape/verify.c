@@ -82,6 +82,8 @@ static void say_lines(struct verify *v)
 	if (disk_open(v->disk, v->name, DISK_READ_ONLY, &file) != -ENOENT)
 		for (size_t i = 0; i < v->line_count; i++)
 			v->report(v->lines[i], v->arg);
+	else /* where it ended is not known: what was read may be of another use of the file */
+		v->end = 0;
 	forget_lines(v);
 }
 
@@ -458,8 +460,12 @@ static int verify_segment(struct verify *v, size_t i)
 	v->whole = true;
 	v->r_summary = -ENOENT;
 	r = disk_open(v->disk, v->name, DISK_READ_ONLY, &file);
+	if (r == -ENOENT) { /* dropped or packed meanwhile */
+		v->end = 0;
+		return 0;
+	}
 	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+		return r;
 	r = check_start(v, i, file);
 	if (r > 0)
 		r = walk_segment(v, i, file);

@@ -170,11 +170,17 @@ static int find_run(const struct tape_segment *segment, void *arg)
 	return 0;
 }
 
+/*
+ * A pack gives its room back only when all of it has been folded, and folding may take as much as
+ * was written: so that a full disk can always fold, a pack holds no more tape than the reserve.
+ */
 static unsigned run_length(struct volume *v)
 {
 	uint64_t count = MAX(RUN_BYTES / v->segment_bytes, (uint64_t)RUN_SEGMENTS_MIN);
 
-	return MIN(count, (uint64_t)TAPE_PACK_SEGMENTS_MAX);
+	count = MIN(count, (uint64_t)TAPE_PACK_SEGMENTS_MAX);
+	count = MIN(count, volume_reserve(v) / v->segment_bytes);
+	return MAX(count, (uint64_t)1);
 }
 
 /* `margin_us`: what has not so long to live is left alone. */

@@ -5,7 +5,7 @@ import subprocess
 
 from harness import BASE, HOME, UNSPILL, Skip, check, environment, main, make_cluster, refused, unspill
 
-NAMED = ("status", "start", "stop", "restart", "verify", "backtracks", "moments", "shell")
+NAMED = ("status", "start", "stop", "restart", "verify", "repack", "backtracks", "moments", "shell")
 
 
 def without_a_command_the_overview_is_shown_and_it_is_an_error():

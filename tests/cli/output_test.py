@@ -28,7 +28,8 @@ STATUS = {
     "horizon": moment(4096, -10800), "now": moment(9_000_000_000_000_000_123, -1.5),
     "records": {"stored": 1234567, "per_second": 12.34},
     "history": {"bytes": 2 << 30, "max_bytes": 5 << 30, "bytes_per_hour": 700e6, "bytes_needed": 16.8e9},
-    "bytes": {"tape": 3 << 30, "base": 5 << 20, "checkpoints": 123456, "tape_per_hour": 1 << 30, "base_per_hour": -4096.0,
+    "bytes": {"tape": 3 << 30, "packed": 1 << 30, "packed_from": 3 << 30, "base": 5 << 20, "checkpoints": 123456,
+              "tape_per_hour": 1 << 30, "base_per_hour": -4096.0,
               "disk_free": 7 << 30, "disk_total": 40 << 30, "memory": 99 << 20},
     "backtrack": None, "folding": False, "space_short": False, "pins": 0, "last_error": None,
 }
@@ -261,6 +262,17 @@ def verify_tells_damage_by_line_and_by_exit_code():
         check(done.err == "unspill: verify shop: 2 damaged places in 3.00 MiB\n", str(done))
         done = unspill("verify", "shop", "--json")
         check(done.code == 6 and json.loads(done.out)["damage"] == ["tape: one", "base: two"], str(done))
+
+
+def repack_tells_what_it_gained():
+    with the_shop(repack={"segments": 16, "before": 1 << 30, "after": 400 << 20, "left": 0}) as keeper:
+        shows(unspill("repack", "shop"), "1.00 GiB of history take 400 MiB now")
+        check(json.loads(unspill("repack", "shop", "--json").out)["segments"] == 16, "no JSON")
+    check(len(keeper.requests("repack")) == 2, str(keeper.asked))
+    with the_shop(repack={"segments": 0, "before": 0, "after": 0, "left": 0}):
+        shows(unspill("repack", "shop"), "nothing to repack\n")
+    with the_shop(repack={"segments": 0, "before": 0, "after": 0, "left": 3}):
+        shows(unspill("repack", "shop"), "nothing to repack; what there is would not get much smaller")
 
 
 def export_gives_the_keeper_an_absolute_path():
@@ -554,6 +566,7 @@ main(
     backtracks_are_listed,
     the_window_is_changed,
     verify_tells_damage_by_line_and_by_exit_code,
+    repack_tells_what_it_gained,
     export_gives_the_keeper_an_absolute_path,
     start_and_stop_say_what_they_did,
     stopping_what_ought_to_run_and_does_not_makes_it_stay_stopped,

@@ -15,7 +15,7 @@ TRIALS = 300 if LONG else 30
 content = None
 
 
-def a_cluster_with_a_tape_checkpoints_and_a_base_is_stopped():
+def a_cluster_with_a_tape_packs_checkpoints_and_a_base_is_stopped():
     global content
     cluster = unspill().create("damage", "--backtrack-window", "1h", *server_options(*SMALL_SERVER))
     ledger = Ledger(cluster)
@@ -26,6 +26,10 @@ def a_cluster_with_a_tape_checkpoints_and_a_base_is_stopped():
     cluster.run("modify", "--backtrack-window", "1s")
     wait_for(lambda: cluster.status()["bytes"]["base"] > 0, 120, "a fold")
     cluster.run("modify", "--backtrack-window", "1h")
+    # Of that, too, a part is packed.
+    end = cluster.status()["now"]["lsn"] + 160 * 1048576
+    wait_for(lambda: cluster.status()["now"]["lsn"] > end, 120, "more tape")
+    cluster.run("repack")
     ledger.wait_for_acknowledged(2000)
     ledger.stop()
     content = fingerprint(cluster)
@@ -38,6 +42,7 @@ def a_cluster_with_a_tape_checkpoints_and_a_base_is_stopped():
         sizes[kind] = sizes.get(kind, 0) + os.path.getsize(path)
     note(f"files: {sizes}")
     check({"tape", "ckpt", "base", "volume"} <= set(sizes), f"not all kinds of files are there: {sizes}")
+    check(any(path.endswith(".pack") for path in files(cluster.path("volume"))), "there is no pack")
 
 
 def files(volume):
@@ -176,7 +181,7 @@ def what_starts_after_damage_serves_what_was_there_or_says_what_is_lost():
 
 
 main(
-    a_cluster_with_a_tape_checkpoints_and_a_base_is_stopped,
+    a_cluster_with_a_tape_packs_checkpoints_and_a_base_is_stopped,
     verify_finds_every_damage_and_names_the_file,
     what_starts_after_damage_serves_what_was_there_or_says_what_is_lost,
 )

@@ -105,7 +105,7 @@ def a_name_that_cannot_be_one_is_refused():
 
 
 def a_cluster_that_there_is_not_is_refused_and_those_that_there_are_are_told():
-    for verb in ("status", "start", "stop", "restart", "verify", "backtracks", "moments", "shell"):
+    for verb in ("status", "start", "stop", "restart", "verify", "repack", "backtracks", "moments", "shell"):
         refused(verb, "nowhere", says=["nowhere", "shop"])
     refused("delete", "nowhere", "--yes", says=["nowhere"])
 

@@ -6,6 +6,7 @@
 #include "tape/tape.h"
 
 #include <inttypes.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -261,6 +262,51 @@ static void *verify_on(void *arg)
 	return NULL;
 }
 
+struct run {
+	uint64_t lsn;
+	unsigned count;
+};
+
+static int find_run(const struct tape_segment *segment, void *arg)
+{
+	struct run *run = arg;
+
+	if (!segment->sealed || segment->packed || run->count == 3 ||
+	    (run->count && segment->lsn != run->lsn + run->count * options.segment_bytes))
+		return run->count > 0;
+	if (run->count++ == 0)
+		run->lsn = segment->lsn;
+	return 0;
+}
+
+struct packer {
+	struct tape *tape;
+	unsigned packs;
+	bool drops, failed;
+};
+
+/* Whatever there is to pack, as soon as it is there. */
+static void *pack_on(void *arg)
+{
+	struct tape_pack_options pack = {.percent_max = 1000};
+	struct packer *packer = arg;
+
+	while (!atomic_load(&done) && !packer->failed) {
+		struct run run = {0};
+		int r;
+
+		tape_segments(packer->tape, find_run, &run);
+		if (!run.count) {
+			sched_yield();
+			continue;
+		}
+		r = tape_pack(packer->tape, run.lsn, run.count, &pack, NULL);
+		packer->packs += r == 0;
+		packer->failed = r < 0 && !(packer->drops && (r == -ENOENT || r == -ECANCELED));
+	}
+	return NULL;
+}
+
 static void start_writers(struct tape *tape, struct writer *writers, pthread_t *threads)
 {
 	for (unsigned i = 0; i < WRITERS; i++) {
@@ -291,13 +337,14 @@ static void check_rest(struct disk *rest, const unsigned *acked)
  * when the power goes. Method: take what a power cut would leave, again and again, while the
  * threads run.
  */
-static void threads_append_sync_scan_read_and_verify_and_nothing_acknowledged_is_lost(void)
+static void threads_append_sync_scan_read_verify_and_pack_and_nothing_acknowledged_is_lost(void)
 {
 	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
 	static struct writer writers[WRITERS];
 	struct found reader = {0};
-	pthread_t threads[WRITERS], reading, verifying;
+	pthread_t threads[WRITERS], reading, verifying, packing;
 	struct verifier verifier = {.disk = disk};
+	struct packer packer = {0};
 	bool all = false;
 
 	require(tape_open(disk, &options, &reader.tape, NULL) == 0);
@@ -306,6 +353,8 @@ static void threads_append_sync_scan_read_and_verify_and_nothing_acknowledged_is
 	pthread_create(&reading, NULL, read_on, &reader);
 	verifier.tape = reader.tape;
 	pthread_create(&verifying, NULL, verify_on, &verifier);
+	packer.tape = reader.tape;
+	pthread_create(&packing, NULL, pack_on, &packer);
 	for (uint64_t seed = 0; !all; seed++) {
 		unsigned acked[WRITERS];
 
@@ -324,6 +373,8 @@ static void threads_append_sync_scan_read_and_verify_and_nothing_acknowledged_is
 	atomic_store(&done, true);
 	pthread_join(reading, NULL);
 	pthread_join(verifying, NULL);
+	pthread_join(packing, NULL);
+	check(packer.packs > 0 && !packer.failed, "%u packs", packer.packs);
 	check(!reader.failed);
 	check(verifier.rounds > 0 && verifier.lines == 0, "%s", verifier.first);
 	tape_close(reader.tape);
@@ -361,7 +412,8 @@ static void *write_until_done(void *arg)
 static void segments_are_dropped_and_used_again_while_others_write(void)
 {
 	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
-	pthread_t threads[WRITERS];
+	pthread_t threads[WRITERS], packing;
+	struct packer packer = {.drops = true};
 	struct tape *tape;
 	void *failed;
 	int dropped = 0;
@@ -370,6 +422,8 @@ static void segments_are_dropped_and_used_again_while_others_write(void)
 	atomic_store(&done, false);
 	for (unsigned i = 0; i < WRITERS; i++)
 		pthread_create(&threads[i], NULL, write_until_done, tape);
+	packer.tape = tape;
+	pthread_create(&packing, NULL, pack_on, &packer);
 	while (dropped < 30) {
 		struct counted counted = {0};
 
@@ -383,6 +437,8 @@ static void segments_are_dropped_and_used_again_while_others_write(void)
 		pthread_join(threads[i], &failed);
 		check(!failed);
 	}
+	pthread_join(packing, NULL);
+	check(!packer.failed);
 	tape_close(tape);
 }
 
@@ -405,7 +461,7 @@ static void what_nobody_syncs_is_flushed_within_two_seconds(void)
 int main(void)
 {
 	RUN(syncs_that_arrive_together_share_one_flush);
-	RUN(threads_append_sync_scan_read_and_verify_and_nothing_acknowledged_is_lost);
+	RUN(threads_append_sync_scan_read_verify_and_pack_and_nothing_acknowledged_is_lost);
 	RUN(segments_are_dropped_and_used_again_while_others_write);
 	RUN(what_nobody_syncs_is_flushed_within_two_seconds);
 	return tap_done();
