@@ -19,7 +19,7 @@ def events(wanted):
 
 
 def minutes(wanted):
-    return (40 + 2.25 * events(wanted) / 4000) / 60
+    return (60 + 2.25 * events(wanted) / 4000) / 60
 
 
 def binlog_bytes(server):
