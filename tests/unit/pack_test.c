@@ -5,7 +5,11 @@
  * The pages here are written again and again with small changes, as a database does, beside a log.
  */
 #include "tape_model.h"
+#include "base/buffer.h"
+#include "base/clock.h"
 #include "tape/pack.h"
+
+#include <pthread.h>
 
 #define PAGES 4
 #define PAGE 4096
@@ -402,6 +406,60 @@ static void packing_can_be_given_up_at_any_step(void)
 	check(asked > 2, "%d", asked);
 }
 
+/* --- Readers ------------------------------------------------------------------------------ */
+
+struct slow_reader {
+	struct bed *bed;
+	pthread_t packer;
+	bool started;
+};
+
+static void *pack_two(void *arg)
+{
+	return (void *)(intptr_t)pack(arg, 0, 2, NULL);
+}
+
+static int is_packed(const struct tape_segment *segment, void *arg)
+{
+	return segment->packed;
+}
+
+/* Its first record takes so long that the segments are packed meanwhile. */
+static int read_slowly(const struct tape_record *record, void *arg)
+{
+	struct slow_reader *reader = arg;
+	int64_t until = clock_realtime_us() + 200000;
+	struct timespec deadline = {until / 1000000, until % 1000000 * 1000};
+
+	if (reader->started)
+		return 0;
+	reader->started = check(pthread_create(&reader->packer, NULL, pack_two, reader->bed) == 0);
+	while (reader->started && !tape_segments(reader->bed->tape, is_packed, NULL))
+		sched_yield();
+	/* Who reads is waited for, however long it takes. */
+	check(pthread_timedjoin_np(reader->packer, NULL, &deadline) == ETIMEDOUT);
+	check(exists(reader->bed, "tape/0000000000000000.seg"));
+	return 0;
+}
+
+static void who_reads_a_segment_can_read_on_while_it_is_packed(void)
+{
+	struct slow_reader reader;
+	void *result = NULL;
+	struct bed bed;
+
+	bed_init(&bed, 13);
+	reader = (struct slow_reader){.bed = &bed};
+	require(bed_open(&bed) == 0);
+	fill(&bed, 4);
+	check(tape_scan(bed.tape, 0, UINT64_MAX, read_slowly, &reader, NULL) == 0);
+	require(reader.started);
+	check(pthread_join(reader.packer, &result) == 0 && result == NULL);
+	check(!exists(&bed, "tape/0000000000000000.seg"));
+	compare_all(&bed);
+	bed_done(&bed);
+}
+
 /* --- Crashes ------------------------------------------------------------------------------ */
 
 /*
@@ -606,6 +664,80 @@ static void a_pack_cut_short_is_said_at_opening_and_by_verify(void)
 	bed_done(&bed);
 }
 
+static int read_other_data(const struct pack_item *item, void *buf, void *arg)
+{
+	memset(buf, 'b', item->data_size);
+	return 0;
+}
+
+/* A head of a record whose data is all 'a'. */
+static void put_head(struct buffer *heads, uint64_t lsn, uint16_t type, uint32_t data_size,
+		     struct pack_item *ret)
+{
+	uint8_t data[PAGE];
+	struct record record = {
+		.lsn = lsn, .time_us = 1, .data_size = data_size, .epoch = 1, .type = type};
+	struct iovec iov = {memset(data, 'a', sizeof data), data_size};
+	struct tape_record_header header;
+	le32 table[1];
+
+	*ret = (struct pack_item){.lsn = lsn, .data_size = data_size, .head = heads->size};
+	record_sum_data(&iov, 1, table);
+	record_encode(&record, NULL, table, 7, &header);
+	buffer_put(heads, &header, sizeof header);
+	buffer_put(heads, table, 4 * record_blocks(data_size));
+	ret->head_size = heads->size - ret->head;
+}
+
+static void note_line(void *arg, const char *line)
+{
+	++*(int *)arg;
+}
+
+static void data_that_is_not_the_records_own_is_not_believed(void)
+{
+	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
+	CLEANUP(buffer) struct buffer heads = {0};
+	CLEANUP(free) struct pack *pack = NULL;
+	struct summary summary = {0, 8192, 1, PAGE, 1, 1, 1};
+	struct pack_item items[2];
+	struct pack_input input = {.segment_bytes = 65536,
+				   .summaries = &summary,
+				   .segments = 1,
+				   .seed = 7,
+				   .level = 1,
+				   .items = items,
+				   .count = 2,
+				   .read = read_other_data,
+				   .bytes_max = 65536};
+	struct problem why = {""};
+	struct files files;
+	struct unpacked cache;
+	struct pack_reader reader = {NULL, &files, &cache, 7};
+	struct pack_checker checker = {.note = note_line};
+	uint8_t data[PAGE];
+	struct pack found;
+	uint64_t bytes;
+	int lines = 0;
+
+	put_head(&heads, 0, TAPE_TYPE_SEGMENT, 0, &items[0]);
+	put_head(&heads, 48, 5, PAGE, &items[1]);
+	input.heads = heads.data;
+	require(pack_write(disk, "tape/0000000000000000.pack", &input, &bytes) == 0);
+	checker.arg = &lines;
+	check(pack_check(disk, "tape/0000000000000000.pack", 0, 65536, 7, &checker, &found,
+			 &summary) == 0);
+	check(lines > 0);
+	require(pack_load(disk, 0, 65536, 7, &pack, NULL) == 0);
+	reader.pack = pack;
+	files_init(&files, disk, pack_name);
+	unpacked_init(&cache, 1 << 20);
+	check(pack_read(&reader, 48, 0, data, PAGE, &why) == -EBADMSG && why.text[0]);
+	check(pack_read(&reader, 48, 10, data, 1, &why) == -EBADMSG);
+	files_done(&files);
+	unpacked_done(&cache);
+}
+
 /* --- The cache ---------------------------------------------------------------------------- */
 
 static void the_cache_keeps_to_its_limit_and_what_is_in_use(void)
@@ -642,11 +774,13 @@ int main(void)
 	RUN(a_damaged_segment_is_not_packed);
 	RUN(the_last_segment_dropped_takes_the_pack_along);
 	RUN(packing_can_be_given_up_at_any_step);
+	RUN(who_reads_a_segment_can_read_on_while_it_is_packed);
 	RUN(a_power_cut_while_packing_loses_nothing);
 	RUN(a_call_that_fails_while_packing_changes_nothing);
 	RUN(what_was_left_half_done_is_finished_and_a_bad_pack_is_none);
 	RUN(every_damaged_byte_is_found_and_none_is_handed_out);
 	RUN(a_pack_cut_short_is_said_at_opening_and_by_verify);
+	RUN(data_that_is_not_the_records_own_is_not_believed);
 	RUN(the_cache_keeps_to_its_limit_and_what_is_in_use);
 	return tap_done();
 }
