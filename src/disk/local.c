@@ -14,7 +14,7 @@
 #include <sys/statvfs.h>
 
 #define LOCK_NAME "lock"
-#define ZEROS_BYTES (1024 * 1024)
+#define ZEROS_BYTES (256 * 1024)
 
 struct local {
 	struct disk disk;
@@ -296,26 +296,39 @@ static int take_space(int fd, uint64_t offset, uint64_t size)
 	return 0;
 }
 
+static int put_zeros(int fd, const void *zeros, uint64_t offset, uint64_t size)
+{
+	int r = 0;
+
+	while (size > 0 && r == 0) {
+		size_t n = MIN(size, (uint64_t)ZEROS_BYTES);
+
+		r = write_all(fd, zeros, n, offset, 0);
+		offset += n;
+		size -= n;
+	}
+	return r;
+}
+
+/*
+ * Past the page cache where that can be: a segment's worth of dirty pages would go to the disk in
+ * one burst, with the next sync of somebody who waits for his few kilobytes.
+ */
 static int local_write_zeros(struct disk_file *file, uint64_t offset, uint64_t size)
 {
-	CLEANUP(free) void *zeros = xcalloc(1, ZEROS_BYTES);
-	int fd = file_of(file)->fd;
+	CLEANUP(free) void *zeros = xcheck(aligned_alloc(DISK_BLOCK, ZEROS_BYTES));
+	int fd = file_of(file)->fd, direct = -1;
 	int r;
 
+	memset(zeros, 0, ZEROS_BYTES);
 	/* One extent where possible, and a full disk says so at once. */
 	r = take_space(fd, offset, size);
 	if (r < 0 && r != -EOPNOTSUPP)
 		return r;
-	while (size > 0) {
-		size_t n = MIN(size, (uint64_t)ZEROS_BYTES);
-
-		r = write_all(fd, zeros, n, offset, 0);
-		if (r < 0)
-			return r;
-		offset += n;
-		size -= n;
-	}
-	return 0;
+	if (offset % DISK_BLOCK == 0 && size % DISK_BLOCK == 0)
+		direct = direct_fd_of(file_of(file));
+	r = direct >= 0 ? put_zeros(direct, zeros, offset, size) : -EINVAL;
+	return r == -EINVAL ? put_zeros(fd, zeros, offset, size) : r;
 }
 
 static int local_allocate(struct disk_file *file, uint64_t offset, uint64_t size)

@@ -9,6 +9,7 @@
 
 #define BOUNCE_BYTES (256 * 1024)
 #define RING_MIN (64 * 1024)
+#define WRITE_BEHIND_PART 8
 #define RING_DEFAULT (16 * 1024 * 1024)
 /* Of unpacked groups of packs, kept for the next read. */
 #define UNPACKED_BYTES (32 * 1024 * 1024)
@@ -237,6 +238,13 @@ static int flush_upto(struct tape *tape, uint64_t upto)
 	return r;
 }
 
+/* So much waits for a sync that a ring full of it would be near: the thread writes it while others
+ * go on. */
+static bool is_behind(const struct tape *tape)
+{
+	return tape->end - tape->durable >= tape->options.ring_bytes / WRITE_BEHIND_PART;
+}
+
 /* --- Appending ---------------------------------------------------------------------------- */
 
 static bool fits_active(struct tape *tape, uint64_t size)
@@ -326,6 +334,8 @@ int tape_append(struct tape *tape, uint16_t type, enum tape_room room, const voi
 	if (r == 0) {
 		piece.time_us = next_time(tape);
 		put_record(tape, &piece, &record);
+		if (tape->threaded && is_behind(tape) && !tape->flushing)
+			pthread_cond_signal(&tape->work);
 		tape->stats.records_appended++;
 		tape->stats.bytes_appended += size;
 	}
@@ -387,6 +397,10 @@ static bool work_once(struct tape *tape)
 		tape->prepare_wanted = false;
 		if (!tape->next && !tape->preparing)
 			(void)spares_prepare(tape, TAPE_GROWTH);
+		return true;
+	}
+	if (is_behind(tape) && !tape->flushing && !tape->broken) {
+		(void)flush(tape);
 		return true;
 	}
 	if (segments_unsealed(tape) && !tape->sealing) {
