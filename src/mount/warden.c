@@ -36,6 +36,7 @@ struct warden {
 	int hold; /* a detached copy of the mount, or -1 */
 	char abort_path[64];
 	pid_t parent, pid; /* pid 0: not posted */
+	int ready[2];      /* a pipe: the warden says that it will be told */
 	sem_t posted;
 	char stack[64 * 1024];
 };
@@ -71,11 +72,12 @@ static ALONE int watch(void *arg)
 	struct warden *warden = arg;
 	uint64_t set = UINT64_C(1) << (DEATH_SIGNAL - 1);
 
+	syscall(SYS_prctl, PR_SET_NAME, "unspill-warden");
+	syscall(SYS_prctl, PR_SET_PDEATHSIG, DEATH_SIGNAL);
+	syscall(SYS_write, warden->ready[1], "", 1);
 	if (warden->hold > 0)
 		syscall(SYS_close_range, 0, warden->hold - 1, 0);
 	syscall(SYS_close_range, warden->hold + 1, ~0u, 0);
-	syscall(SYS_prctl, PR_SET_NAME, "unspill-warden");
-	syscall(SYS_prctl, PR_SET_PDEATHSIG, DEATH_SIGNAL);
 	if (syscall(SYS_getppid) == warden->parent)
 		syscall(SYS_rt_sigtimedwait, &set, NULL, NULL, sizeof set);
 	if (!abort_connection(warden)) {
@@ -102,19 +104,37 @@ struct warden *warden_new(const struct outside *outside)
 	return warden;
 }
 
+/*
+ * Until the warden has said that it will be told: a thread that dies before that is not noticed, as
+ * the warden is passed on to another thread of the same process.  Or until it is dead itself.
+ */
+static void await_ready(struct warden *warden)
+{
+	char byte;
+
+	close(warden->ready[1]);
+	while (read(warden->ready[0], &byte, 1) < 0 && errno == EINTR)
+		;
+	close(warden->ready[0]);
+}
+
 static void post(struct warden *warden)
 {
 	uintptr_t top = ALIGN_DOWN((uintptr_t)warden->stack + sizeof warden->stack, 16);
 	sigset_t all, before;
 
+	if (pipe2(warden->ready, O_CLOEXEC) < 0)
+		return;
 	warden->parent = getpid();
 	/* The child starts with everything blocked. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	warden->pid = clone(watch, (void *)top, CLONE_VM, warden);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	await_ready(warden);
 	/* It has its own. */
-	close(warden->hold);
+	if (warden->pid > 0)
+		close(warden->hold);
 }
 
 void warden_post(struct warden *warden)
@@ -134,7 +154,7 @@ void warden_free(struct warden *warden)
 {
 	if (!warden)
 		return;
-	if (warden->pid == 0 && warden->hold >= 0)
+	if (warden->pid <= 0 && warden->hold >= 0)
 		close(warden->hold);
 	if (warden->pid > 0) {
 		kill(warden->pid, SIGKILL);
