@@ -182,8 +182,8 @@ static int is_mounted(const char *path)
 	/* Ask the server itself: what the kernel has cached of a dead one's root still looks well.
 	 */
 	if (statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_STATX_FORCE_SYNC, STATX_TYPE, &st) < 0)
-		/* It died while we asked. */
-		return errno == ECONNABORTED ? -ENOTCONN : -errno;
+		/* The other two: it died while we asked, over /dev/fuse and over io_uring. */
+		return errno == ECONNABORTED || errno == ECANCELED ? -ENOTCONN : -errno;
 	if (!S_ISDIR(st.stx_mode))
 		return -ENOTDIR;
 	return st.stx_attributes & STATX_ATTR_MOUNT_ROOT ? 1 : 0;

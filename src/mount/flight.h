@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define FLIGHT_SLOTS 64
+#define FLIGHT_SLOTS 640
 
 struct flight {
 	struct flight_slot {

@@ -31,6 +31,20 @@ static void refuse(struct mount *mount, const struct fuse_init_in *in)
 	mount_greet(mount, -EPROTONOSUPPORT);
 }
 
+/* Once promised, the kernel sends nothing until it has the entries. */
+static void promise_ring(struct request *req, struct fuse_init_out *out)
+{
+	const struct fuse_init_in *in = req->arg;
+	const uint32_t flag = FUSE_OVER_IO_URING >> 32;
+	bool offered = in->flags & FUSE_INIT_EXT && cursor_left(&req->rest) >= sizeof in->flags2 &&
+		       in->flags2 & flag;
+
+	if (!offered || !req->mount->ring)
+		return;
+	out->flags2 |= flag;
+	req->mount->ring_promised = true;
+}
+
 int op_init(struct request *req)
 {
 	const struct fuse_init_in *in = req->arg;
@@ -53,8 +67,11 @@ int op_init(struct request *req)
 	out->max_write = PROTOCOL_IO_MAX;
 	out->max_pages = PROTOCOL_PAGES_MAX;
 	out->time_gran = 1;
+	promise_ring(req, out);
+	/* What comes of the handshake may depend on the kernel's having the answer. */
+	req->reply(req, 0, sizeof *out);
 	mount_greet(req->mount, 1);
-	return sizeof *out;
+	return REQUEST_NO_REPLY;
 }
 
 /*

@@ -4,11 +4,16 @@
 #include "mount/attach.h"
 #include "mount/state.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #define THREADS_DEFAULT 8
+
+/* Slots of flight.h from here on are the ring's. */
+#define THREADS_MAX 64u
+static_assert(THREADS_MAX + RING_WORKERS_MAX < FLIGHT_SLOTS, "and tests take the last one");
 
 /* The kernel says hello at once; if it does not, something is badly wrong. */
 #define HELLO_TIMEOUT_SECONDS 20
@@ -66,6 +71,7 @@ static void drop_references(struct mount *mount)
 
 static void mount_free(struct mount *mount)
 {
+	ring_stop(mount->ring);
 	device_stop(mount->device);
 	if (mount->fd >= 0)
 		close(mount->fd);
@@ -80,18 +86,55 @@ static void mount_free(struct mount *mount)
 }
 DEFINE_CLEANUP(struct mount *, mount_half, mount_free)
 
-static int serve(struct mount *mount, unsigned threads)
+static void prepare_ring(struct mount *mount, enum transport wanted)
 {
 	int r;
 
+	if (transport_choose(wanted, &mount->no_ring) != TRANSPORT_IO_URING)
+		return;
+	r = ring_prepare(mount, THREADS_MAX, &mount->ring);
+	if (r < 0)
+		problem_errno(&mount->no_ring, r, "cannot set up io_uring");
+}
+
+/* From the promise to the start nobody who uses the mount gets an answer. */
+static void start_ring(struct mount *mount)
+{
+	int r;
+
+	if (!mount->ring)
+		return;
+	if (!mount->ring_promised) {
+		problem(&mount->no_ring, -EOPNOTSUPP, "the kernel did not offer io_uring");
+		ring_stop(take(mount->ring));
+		return;
+	}
+	r = ring_start(mount->ring);
+	if (r < 0)
+		problem_errno(&mount->no_ring, r, "the kernel refused io_uring");
+}
+
+enum transport mount_transport(const struct mount *mount, const char **ret_why)
+{
+	*ret_why = mount->no_ring.text;
+	return mount->ring && !mount->no_ring.text[0] ? TRANSPORT_IO_URING : TRANSPORT_CLASSIC;
+}
+
+static int serve(struct mount *mount, const struct mount_options *options)
+{
+	unsigned threads = options->threads ? options->threads : THREADS_DEFAULT;
+	int r;
+
 	mount->outside = (struct outside){mount->path, outside_device(mount->path)};
-	r = device_start(mount, MIN(threads ? threads : THREADS_DEFAULT, (unsigned)FLIGHT_SLOTS),
-			 &mount->device);
+	prepare_ring(mount, options->transport);
+	r = device_start(mount, MIN(threads, THREADS_MAX), &mount->device);
 	if (r == 0)
 		r = wait_for_hello(mount);
-	if (r == 0)
-		attach_read_ahead(mount->outside.device_number, PROTOCOL_READ_AHEAD);
-	return r;
+	if (r < 0)
+		return r;
+	start_ring(mount);
+	attach_read_ahead(mount->outside.device_number, PROTOCOL_READ_AHEAD);
+	return 0;
 }
 
 int mount_open(struct volume *volume, const char *path, const struct mount_options *options,
@@ -109,7 +152,7 @@ int mount_open(struct volume *volume, const char *path, const struct mount_optio
 	r = attach_open(mount->path, &attach, &mount->fd, why);
 	if (r < 0)
 		return r;
-	r = serve(mount, options->threads);
+	r = serve(mount, options);
 	if (r < 0) {
 		attach_close(mount->path, true);
 		return problem_errno(why, r, "cannot serve '%s'", path);
@@ -143,6 +186,7 @@ void mount_get_stats(struct mount *mount, struct mount_stats *ret)
 		.writes = counters->writes,
 		.syncs = counters->syncs,
 		.errors = counters->errors,
+		.ring_requests = counters->ring_requests,
 		.read_bytes = counters->read_bytes,
 		.write_bytes = counters->write_bytes,
 		.dropped_writes = counters->dropped_writes,

@@ -2,7 +2,7 @@
  * Mount: a volume (or a view of it) as a filesystem, by the kernel's FUSE protocol.
  *
  * We speak <linux/fuse.h> ourselves: one table of operations (operations.c), a transport below it
- * (device.c: /dev/fuse; io_uring is to come beside it).  The kernel caches data, attributes and
+ * (device.c: /dev/fuse; ring.c: io_uring).  The kernel caches data, attributes and
  * names for an hour; rewinding invalidates them.  The writeback cache is off, so that the time on
  * the tape is the time of the write.
  */
@@ -10,15 +10,17 @@
 
 #include "base/cleanup.h"
 #include "base/problem.h"
+#include "mount/transport.h"
 #include "volume/volume.h"
 
 struct mount;
 
 struct mount_options {
-	const char *source; /* what the mount table shows, e.g. "unspill:shop" */
-	unsigned threads;   /* 0: 8; each sync under way takes one */
-	bool allow_other;   /* every user, with permissions checked by the kernel; root only */
-	struct view *view;  /* serve this view read-only instead of the head; NULL: the head */
+	const char *source;       /* what the mount table shows, e.g. "unspill:shop" */
+	unsigned threads;         /* over /dev/fuse; 0: 8; each sync under way takes one */
+	enum transport transport; /* io_uring only if it can be had: see mount_transport() */
+	bool allow_other;  /* every user, with permissions checked by the kernel; root only */
+	struct view *view; /* serve this view read-only instead of the head; NULL: the head */
 };
 
 /*
@@ -34,6 +36,10 @@ int mount_open(struct volume *volume, const char *path, const struct mount_optio
 void mount_close(struct mount *mount);
 DEFINE_CLEANUP(struct mount *, mount, mount_close)
 
+/* What carries its requests; `ret_why` (borrowed) says why not io_uring, if that was wanted, or is
+ * "". */
+enum transport mount_transport(const struct mount *mount, const char **ret_why);
+
 /*
  * Rewind under a live mount: as volume_backtrack(), and afterwards nothing that the kernel cached
  * of the old head is seen any more: data, attributes, names, mappings.  A page that somebody
@@ -45,6 +51,7 @@ int mount_backtrack(struct mount *mount, const struct moment *to,
 
 struct mount_stats {
 	uint64_t requests, reads, writes, syncs, errors;
+	uint64_t ring_requests; /* those that came over io_uring */
 	uint64_t read_bytes, write_bytes;
 	uint64_t dropped_writes; /* stale page-cache writes refused during a rewind */
 };

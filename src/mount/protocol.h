@@ -8,6 +8,44 @@
 /* Since 7.44 (Linux 6.16): every name that the kernel has cached so far is asked for again. */
 #define FUSE_NOTIFY_INC_EPOCH 8
 
+/*
+ * FUSE over io_uring: since 7.42 (Linux 6.14), as the kernel's own include/uapi/linux/fuse.h and
+ * Documentation/filesystems/fuse/fuse-io-uring.rst have it.
+ */
+#if FUSE_KERNEL_MINOR_VERSION < 42
+
+#define FUSE_OVER_IO_URING (1ULL << 41)
+
+/* What an entry is given to the kernel with, and the answer to its request. */
+enum fuse_uring_cmd {
+	FUSE_IO_URING_CMD_REGISTER = 1,
+	FUSE_IO_URING_CMD_COMMIT_AND_FETCH = 2,
+};
+
+/* In the submission's 80 bytes. */
+struct fuse_uring_cmd_req {
+	uint64_t flags;
+	uint64_t commit_id; /* as it came with the request */
+	uint16_t qid;
+	uint8_t padding[6];
+};
+
+struct fuse_uring_ent_in_out {
+	uint64_t flags;
+	uint64_t commit_id;
+	uint32_t payload_sz;
+	uint32_t padding;
+	uint64_t reserved;
+};
+
+struct fuse_uring_req_header {
+	char in_out[128]; /* fuse_in_header, then fuse_out_header */
+	char op_in[128];  /* the fixed part */
+	struct fuse_uring_ent_in_out ring_ent_in_out;
+};
+
+#endif
+
 /* The oldest dialect we speak (Linux 5.4): all structures have their present size. */
 #define PROTOCOL_MINOR_MIN 31
 

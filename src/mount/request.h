@@ -31,6 +31,8 @@ struct request {
 	uint8_t *out; /* for the answer, aligned to a page; PROTOCOL_IO_MAX bytes at least */
 	size_t out_room;
 
+	void *carrier; /* the transport's own */
+
 	/* Send -errno `r`, or 0 and `size` bytes of `out`.  From any thread, once. */
 	void (*reply)(struct request *req, int r, size_t size);
 };

@@ -14,9 +14,10 @@
 #include "mount/outside.h"
 #include "mount/request.h"
 #include "mount/rewind.h"
+#include "mount/ring.h"
 
 struct mount_counters {
-	_Atomic uint64_t requests, reads, writes, syncs, errors;
+	_Atomic uint64_t requests, reads, writes, syncs, errors, ring_requests;
 	_Atomic uint64_t read_bytes, write_bytes, dropped_writes;
 };
 
@@ -29,6 +30,11 @@ struct mount {
 	struct outside outside;
 	int fd; /* of /dev/fuse */
 	struct device *device;
+
+	/* Beside it, or NULL: `ring_promised` is set by the handshake. */
+	struct ring *ring;
+	bool ring_promised;
+	struct problem no_ring; /* why there is none, if one was wanted */
 
 	struct flight flight;
 	struct nodes nodes;

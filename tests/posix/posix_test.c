@@ -2,7 +2,8 @@
  * Goal: the filesystem does what POSIX and Linux say, as root and as another user.
  * Method: `posix_test` mounts a volume and runs there; `posix_test DIR` runs in DIR, to see the
  * same tests pass on a filesystem that everybody trusts; `posix_test --run COMMAND [ARGUMENT]...`
- * mounts a volume and runs COMMAND in it: that is how other people's tests are run.
+ * mounts a volume and runs COMMAND in it: that is how other people's tests are run.  `--transport
+ * io_uring` before all that mounts over io_uring.
  */
 #include "world.h"
 
@@ -1138,12 +1139,16 @@ static int run_command(void)
 
 int main(int argc, char **argv)
 {
-	bool runs = argc > 2 && strcmp(argv[1], "--run") == 0;
+	const char *missing;
+	bool runs;
 
+	world_take_transport(&argc, &argv);
+	runs = argc > 2 && strcmp(argv[1], "--run") == 0;
 	if (argc > 1 && !runs)
 		return run_in(argv[1]) || tap_done();
-	if (world_missing()) {
-		printf("1..0 # SKIP %s\n", world_missing());
+	missing = world_missing();
+	if (missing) {
+		printf("1..0 # SKIP %s\n", missing);
 		return 0;
 	}
 	command = argv + 2;

@@ -1,12 +1,16 @@
 /*
- * Goal: what the parts of a mount promise that need no kernel: flight.h and nodes.h.
+ * Goal: what the parts of a mount promise that need no kernel: flight.h, nodes.h, cpus.h,
+ * transport.h.
  */
 #include "tap.h"
 
 #include "base/cleanup.h"
+#include "mount/cpus.h"
 #include "mount/flight.h"
 #include "mount/nodes.h"
+#include "mount/transport.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
 
@@ -139,6 +143,68 @@ static void thousands_of_nodes_are_kept_apart(void)
 	nodes_done(&nodes);
 }
 
+/* What the list names, as a text of digits. */
+static const char *named(const char *list)
+{
+	static bool set[CPUS_MAX];
+	static char text[64];
+	int count = cpus_parse(list, set);
+	size_t size = 0;
+
+	for (int i = 0; i < 16; i++)
+		if (set[i])
+			size += snprintf(text + size, sizeof text - size, "%x", i);
+	text[size] = '\0';
+	check(count == (int)size, "%d of '%s'", count, list);
+	return text;
+}
+
+static void a_list_of_processors_is_read_as_the_kernel_writes_it(void)
+{
+	static bool set[CPUS_MAX];
+
+	check(!strcmp(named("0\n"), "0") && !strcmp(named("0-3\n"), "0123"));
+	check(!strcmp(named("0-1,4,8-9"), "01489") && !strcmp(named("3,3,2-4"), "234"));
+	check(cpus_parse("", set) == -EINVAL && cpus_parse("\n", set) == -EINVAL);
+	check(cpus_parse("0-", set) == -EINVAL && cpus_parse("3-1", set) == -EINVAL);
+	check(cpus_parse("1,", set) == -EINVAL && cpus_parse("1x", set) == -EINVAL);
+	check(cpus_parse("-1", set) == -EINVAL);
+	check(cpus_parse("0-1023", set) == CPUS_MAX && set[CPUS_MAX - 1]);
+	check(cpus_parse("0-1024", set) == -E2BIG);
+	check(cpus_parse("99999999999999999999", set) < 0);
+}
+
+static void this_machine_has_processors(void)
+{
+	struct cpus cpus;
+	int r = cpus_read(&cpus);
+
+	require(r == 0, "%s", strerror(-r));
+	check(cpus.online >= 1 && cpus.online <= cpus.possible);
+	check((long)cpus.online == sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+static void a_transport_is_found_by_its_name(void)
+{
+	enum transport found;
+
+	for (enum transport each = TRANSPORT_AUTO; each <= TRANSPORT_IO_URING; each++)
+		check(transport_parse(transport_name(each), &found) && found == each);
+	check(!transport_parse("iouring", &found) && !transport_parse("", &found));
+}
+
+static void what_keeps_io_uring_away_is_said_only_to_those_who_want_it(void)
+{
+	struct problem why;
+	enum transport chosen;
+
+	check(transport_choose(TRANSPORT_CLASSIC, &why) == TRANSPORT_CLASSIC && !why.text[0]);
+	chosen = transport_choose(TRANSPORT_IO_URING, &why);
+	check((chosen == TRANSPORT_IO_URING) == !why.text[0], "%s", why.text);
+	check(chosen == TRANSPORT_IO_URING || chosen == TRANSPORT_CLASSIC);
+	check(transport_choose(TRANSPORT_AUTO, &why) != TRANSPORT_AUTO);
+}
+
 int main(void)
 {
 	RUN(draining_waits_for_what_is_under_way);
@@ -146,5 +212,9 @@ int main(void)
 	RUN(nodes_are_listed_while_they_are_counted);
 	RUN(forgetting_more_than_was_told_does_no_harm);
 	RUN(thousands_of_nodes_are_kept_apart);
+	RUN(a_list_of_processors_is_read_as_the_kernel_writes_it);
+	RUN(this_machine_has_processors);
+	RUN(a_transport_is_found_by_its_name);
+	RUN(what_keeps_io_uring_away_is_said_only_to_those_who_want_it);
 	return tap_done();
 }

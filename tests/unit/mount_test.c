@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -40,8 +41,8 @@ const char *__tsan_default_options(void)
 /* The path of a name in the mount; good until the fourth call after it. */
 static const char *in_mount(const char *name)
 {
-	static char paths[4][160];
-	static int next;
+	static _Thread_local char paths[4][160];
+	static _Thread_local int next;
 	char *path = paths[next++ % 4];
 
 	world_path(path, sizeof paths[0], name);
@@ -708,25 +709,32 @@ static void a_page_dirtied_during_a_rewind_that_is_given_up_is_kept(void)
 	close(fd);
 }
 
+static void set_phase(int phase, bool switched)
+{
+	struct rewind *rewind = &world.mount->rewind;
+
+	pthread_rwlock_wrlock(&rewind->gate);
+	rewind->phase = phase;
+	pthread_rwlock_unlock(&rewind->gate);
+	atomic_store(&rewind->switched, switched);
+}
+
 /*
  * Method: set the flags as they are between the switch and the invalidation of this file, by hand.
  */
 static void between_switch_and_invalidation_only_pages_of_the_new_head_are_written(void)
 {
-	struct rewind *rewind = &world.mount->rewind;
 	uint64_t dropped = stats().dropped_writes;
 	int fd;
 	char *map = map_file("mapped", 2 * PAGE, &fd);
 
 	check(pwrite(fd, "a", 1, 0) == 1 && pwrite(fd, "b", 1, PAGE) == 1 && map[0] == 'a');
 	check(posix_fadvise(fd, PAGE, PAGE, POSIX_FADV_DONTNEED) == 0);
-	rewind->phase = REWIND_DROPPING;
-	atomic_store(&rewind->switched, true);
+	set_phase(REWIND_DROPPING, true);
 	map[0] = 'A';
 	map[PAGE] = 'B';
 	check(msync(map, 2 * PAGE, MS_SYNC) == 0);
-	rewind->phase = REWIND_NONE;
-	atomic_store(&rewind->switched, false);
+	set_phase(REWIND_NONE, false);
 	check(stats().dropped_writes == dropped + 1, "%lu", stats().dropped_writes - dropped);
 	munmap(map, 2 * PAGE);
 	close(fd);
@@ -778,8 +786,8 @@ static void a_directory_being_read_goes_on_after_a_rewind(void)
 
 static const char *any_name(unsigned *seed)
 {
-	static char names[4][32];
-	static int next;
+	static _Thread_local char names[4][32];
+	static _Thread_local int next;
 	char *name = names[next++ % 4];
 	int dir = rand_r(seed) % (DIRECTORIES + 1);
 
@@ -1070,7 +1078,7 @@ static void the_times_of_a_directory_are_those_of_the_last_change(void)
 
 static void a_view_shows_the_past_and_cannot_be_changed(void)
 {
-	struct mount_options options = {.source = "unspill:past"};
+	struct mount_options options = {.source = "unspill:past", .transport = world_transport};
 	struct moment then;
 	struct view *view = NULL;
 	struct mount *past = NULL;
@@ -1110,7 +1118,7 @@ static void a_view_shows_the_past_and_cannot_be_changed(void)
 
 static int try_mount(const char *path)
 {
-	struct mount_options options = {0};
+	struct mount_options options = {.transport = world_transport};
 	struct mount *mount;
 	int r = mount_open(world.volume, path, &options, &mount, &world.why);
 
@@ -1134,38 +1142,12 @@ static void a_place_that_cannot_be_mounted_on_is_named(void)
 	check(file_is("still", "alive") || is_there(""));
 }
 
-static void what_a_dead_process_left_mounted_is_cleared_away(void)
+/* A ring's last entries go after the process, so that there is an instant in which it is dying. */
+static bool is_of_a_dead_server(int error)
 {
-	char dir[128];
-	struct stat st;
-	int pipe_fds[2], status;
-	char byte;
-	pid_t pid;
-
-	snprintf(dir, sizeof dir, "%s/stale", world_dir);
-	mkdir(dir, 0755);
-	check(mount_clear_stale(dir, &world.why) == 0, "there is nothing yet");
-	require(pipe(pipe_fds) == 0);
-	pid = fork();
-	if (pid == 0) {
-		struct mount_options options = {0};
-		struct mount *mount;
-
-		if (mount_open(world.volume, dir, &options, &mount, NULL) == 0 &&
-		    write(pipe_fds[1], "x", 1) == 1)
-			pause();
-		_exit(1);
-	}
-	close(pipe_fds[1]);
-	check(read(pipe_fds[0], &byte, 1) == 1);
-	close(pipe_fds[0]);
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	fails(open(dir, O_RDONLY | O_DIRECTORY), ENOTCONN);
-	check(try_mount(dir) == -EBUSY);
-	check(mount_clear_stale(dir, &world.why) == 0, "%s", world.why.text);
-	check(stat(dir, &st) == 0 && try_mount(dir) == 0);
-	rmdir(dir);
+	if (world_transport == TRANSPORT_IO_URING && (error == ECANCELED || error == ECONNABORTED))
+		return true;
+	return error == ENOTCONN;
 }
 
 static void give_up(const struct world *own)
@@ -1175,11 +1157,57 @@ static void give_up(const struct world *own)
 	_exit(1);
 }
 
+/* A server of its own on `dir`, until it is killed. */
+static void serve_until_killed(const char *dir, int ready)
+{
+	struct mount_options options = {.transport = world_transport};
+	struct world own = {.disk = disk_memory_new(1)};
+	struct volume_format_options format = {.segment_bytes = 8 << 20};
+
+	if (volume_format(own.disk, &format, &own.why) < 0 || world_open_volume(&own) < 0 ||
+	    mount_open(own.volume, dir, &options, &own.mount, &own.why) < 0 ||
+	    write(ready, "x", 1) != 1)
+		give_up(&own);
+	pause();
+	_exit(1);
+}
+
+static void what_a_dead_process_left_mounted_is_cleared_away(void)
+{
+	char dir[128];
+	struct stat st;
+	int ready[2], status;
+	char byte;
+	pid_t pid;
+
+	snprintf(dir, sizeof dir, "%s/stale", world_dir);
+	mkdir(dir, 0755);
+	check(mount_clear_stale(dir, &world.why) == 0, "there is nothing yet");
+	require(pipe(ready) == 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		serve_until_killed(dir, ready[1]);
+	close(ready[1]);
+	check(read(ready[0], &byte, 1) == 1);
+	close(ready[0]);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	check(open(dir, O_RDONLY | O_DIRECTORY) == -1 && is_of_a_dead_server(errno), "%s",
+	      strerror(errno));
+	require(world_open(&world));
+	check(try_mount(dir) == -EBUSY);
+	check(mount_clear_stale(dir, &world.why) == 0, "%s", world.why.text);
+	check(stat(dir, &st) == 0 && try_mount(dir) == 0);
+	world_close(&world);
+	rmdir(dir);
+}
+
 /* A server of its own on `dir`, rewinding to and fro from when it gets a byte until it is killed.
  */
 static void serve_and_rewind(const char *dir, int wake, int ready)
 {
-	struct mount_options options = {0};
+	struct mount_options options = {.transport = world_transport};
 	struct world own = {.disk = disk_memory_new(1)};
 	struct volume_format_options format = {.segment_bytes = 8 << 20,
 					       .window_us = INT64_C(3600) * 1000000};
@@ -1205,7 +1233,7 @@ static void serve_and_rewind(const char *dir, int wake, int ready)
 /* A server that writes into its own mount, as an import does. */
 static void serve_and_write(const char *dir, int ready)
 {
-	struct mount_options options = {0};
+	struct mount_options options = {.transport = world_transport};
 	struct world own = {.disk = disk_memory_new(1)};
 	struct volume_format_options format = {.segment_bytes = 8 << 20};
 	char path[200], page[PAGE] = {0};
@@ -1373,6 +1401,91 @@ static void a_mount_that_somebody_took_off_closes_quietly(void)
 	check(file_is("again", "here"));
 }
 
+static void a_mount_whose_connection_is_ended_closes_quietly(void)
+{
+	int fd = open_file("cut", O_RDWR | O_CREAT);
+
+	mount_abort(world_mnt);
+	check(pwrite(fd, "x", 1, 0) == -1 && !is_there("cut"));
+	mount_close(take(world.mount));
+	close(fd);
+	require(world_mount(&world) == 0, "%s", world.why.text);
+	check(is_there("cut"));
+}
+
+/* --- Transports ------------------------------------------------------------------------------ */
+
+static void requests_come_by_the_transport_that_was_chosen(void)
+{
+	struct mount_stats before = stats(), after;
+
+	for (int i = 0; i < 100; i++) {
+		write_file("carried", "by whom?");
+		unlink(in_mount("carried"));
+	}
+	after = stats();
+	check(after.requests - before.requests >= 300);
+	if (world_transport == TRANSPORT_CLASSIC)
+		check(after.ring_requests == 0);
+	else
+		/* FORGETs come by the other way. */
+		check(after.ring_requests - before.ring_requests >= 300);
+}
+
+/* A mount that wants io_uring, and cannot have it, works and says why. */
+static void mount_without_a_ring(const char *word)
+{
+	struct mount_options options = {.transport = TRANSPORT_IO_URING};
+	struct mount *mount = NULL;
+	char dir[128], path[160];
+	const char *why;
+	int r;
+
+	snprintf(dir, sizeof dir, "%s/past", world_dir);
+	snprintf(path, sizeof path, "%s/f", dir);
+	mkdir(dir, 0755);
+	r = mount_open(world.volume, dir, &options, &mount, &world.why);
+	require(r == 0, "%s", world.why.text);
+	check(mount_transport(mount, &why) == TRANSPORT_CLASSIC && strstr(why, word), "it says: %s",
+	      why);
+	r = creat(path, 0644);
+	check(r >= 0, "%s", strerror(errno));
+	close(r);
+	unlink(path);
+	mount_close(mount);
+	rmdir(dir);
+}
+
+static void where_io_uring_is_switched_off_the_classic_way_is_taken(void)
+{
+	mount_without_a_ring("enable_uring");
+}
+
+static void where_a_ring_cannot_be_had_the_classic_way_is_taken(void)
+{
+	struct rlimit before, few;
+
+	getrlimit(RLIMIT_NOFILE, &before);
+	/* Enough for a mount, and for a few of the threads. */
+	few = (struct rlimit){count_fds() + 8, before.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &few);
+	mount_without_a_ring("Too many open files");
+	setrlimit(RLIMIT_NOFILE, &before);
+}
+
+static void run_transports(void)
+{
+	RUN(requests_come_by_the_transport_that_was_chosen);
+	if (world_transport == TRANSPORT_IO_URING)
+		RUN(where_a_ring_cannot_be_had_the_classic_way_is_taken);
+	else if (world_switched_off())
+		RUN(where_io_uring_is_switched_off_the_classic_way_is_taken);
+	else
+		SKIP("where io_uring is switched off the classic way is taken", "it is on here");
+	if (world_transport == TRANSPORT_CLASSIC)
+		world_switch_back();
+}
+
 static void it_can_be_mounted_by_the_helper_of_those_who_are_not_root(void)
 {
 	struct attach_options options = {.source = "unspill:helped"};
@@ -1417,6 +1530,9 @@ static void run_rewinds(void)
 
 static int run_all(void)
 {
+	/* First, while we have no threads: a fork would leave their locks behind. */
+	RUN(what_a_dead_process_left_mounted_is_cleared_away);
+	run_killed();
 	if (!world_open(&world))
 		return 1;
 	RUN(a_direct_write_of_a_mebibyte_is_one_write);
@@ -1427,11 +1543,11 @@ static int run_all(void)
 	run_rewinds();
 	RUN(a_view_shows_the_past_and_cannot_be_changed);
 	RUN(a_place_that_cannot_be_mounted_on_is_named);
-	RUN(what_a_dead_process_left_mounted_is_cleared_away);
-	run_killed();
 	RUN(closing_does_not_wait_for_those_who_still_use_it);
 	RUN(a_mount_that_somebody_took_off_closes_quietly);
+	RUN(a_mount_whose_connection_is_ended_closes_quietly);
 	RUN(it_can_be_mounted_by_the_helper_of_those_who_are_not_root);
+	run_transports();
 	/* Last: what they do to the tree is anybody's guess. */
 	RUN(a_request_cut_short_is_refused);
 	RUN(a_name_must_end_and_have_1_to_255_bytes);
@@ -1443,10 +1559,14 @@ static int run_all(void)
 	return tap_done();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	if (world_missing()) {
-		printf("1..0 # SKIP %s\n", world_missing());
+	const char *missing;
+
+	world_take_transport(&argc, &argv);
+	missing = world_missing();
+	if (missing) {
+		printf("1..0 # SKIP %s\n", missing);
 		return 0;
 	}
 	return world_run(run_all);
