@@ -4,6 +4,7 @@
 #include "cmd/say.h"
 #include "base/cleanup.h"
 #include "keeper/cluster.h"
+#include "mount/transport.h"
 
 #include <sys/utsname.h>
 
@@ -30,6 +31,19 @@ static void add(struct visit *visit, const char *what, int r, const char *good,
 	       style(stdout, PLAIN), what, text);
 }
 
+/* Both ways are well; of the other one it says how it is switched on. */
+static void check_transport(struct visit *visit)
+{
+	struct problem why = {""};
+	char text[sizeof why.text + 32];
+
+	if (transport_check_io_uring(&why) < 0)
+		snprintf(text, sizeof text, "/dev/fuse; %s", why.text);
+	else
+		snprintf(text, sizeof text, "io_uring");
+	add(visit, "transport", 0, text, &why);
+}
+
 static void visit_all(struct visit *visit)
 {
 	struct problem why = {""};
@@ -44,6 +58,7 @@ static void visit_all(struct visit *visit)
 	add(visit, "mount", r, geteuid() ? "fusermount3 is here" : "we are root", &why);
 	r = machine_check_fuse(&why);
 	add(visit, "/dev/fuse", r, "can be opened", &why);
+	check_transport(visit);
 	r = machine_check_engine(engine_find("mariadb", &names), version, &why);
 	add(visit, "mariadb", r, version, &why);
 	r = machine_check_home(&why);
@@ -77,8 +92,9 @@ const struct command command_doctor = {
 	.name = "doctor",
 	.summary = "See whether this machine has all that a cluster needs",
 	.options = {OPTION_JSON("the findings"), OPTION_UTC},
-	.text = "Looks at the privilege to mount, /dev/fuse, the database server's package, the "
-		"list of clusters and the space there; says of each whether it is well, and how "
+	.text = "Looks at the privilege to mount, /dev/fuse, FUSE over io_uring, the database "
+		"server's package, the list of clusters and the space there; says of each whether "
+		"it is well, and how "
 		"to mend what is not.",
 	.examples = {{"doctor", "Before the first cluster, and whenever 'create' fails."}},
 	.endings = 1 << END_MACHINE,

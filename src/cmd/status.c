@@ -72,6 +72,8 @@ static void print_place(const json_t *status)
 		     (long long)json_number(status, "pid"), restarts ? restarted : "");
 	else if (json_number(status, "keeper_pid"))
 		line("processes", "keeper %lld", (long long)json_number(status, "keeper_pid"));
+	if (json_at(status, "transport"))
+		line("transport", "%s", json_text(status, "transport.name"));
 }
 
 static void print_past(const json_t *status, bool utc)

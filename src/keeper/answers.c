@@ -217,6 +217,15 @@ static int64_t actual_window(const struct volume_stats *stats, const struct mome
 	return lost_us > 0 ? MAX(stats->window_actual_us - lost_us, 0) : stats->window_actual_us;
 }
 
+/* Nobody takes the mount away while the socket answers. */
+static json_t *status_transport(const struct keeper *keeper)
+{
+	const char *why;
+	enum transport transport = mount_transport(keeper->mount, &why);
+
+	return json_pack("{s:s, s:s}", "name", transport_name(transport), "why", why);
+}
+
 void answer_status(struct keeper *keeper, struct connection *connection,
 		   const struct request *request)
 {
@@ -247,6 +256,7 @@ void answer_status(struct keeper *keeper, struct connection *connection,
 			   keeper->mount_dir, "keeper_pid", (int)getpid(), "up_us",
 			   (json_int_t)server.up_us, "restarts", (json_int_t)server.restarts);
 	json_object_set_new(result, "endpoint", status_endpoint(keeper));
+	json_object_set_new(result, "transport", status_transport(keeper));
 	json_object_set_new(result, "window",
 			    json_pack("{s:I, s:I}", "target_us", (json_int_t)stats.window_target_us,
 				      "actual_us", (json_int_t)actual_window(&stats, &earliest)));
