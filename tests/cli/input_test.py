@@ -132,6 +132,14 @@ def without_dev_fuse_creating_is_refused_and_doctor_says_why():
     check(os.listdir(HOME) == [], "something was made")
 
 
+def doctor_says_how_the_faster_transport_is_switched_on():
+    process = subprocess.run([UNSPILL, "doctor"], env=environment(), stdout=subprocess.PIPE, encoding="utf-8", check=False)
+    line = [line for line in process.stdout.split("\n") if "transport" in line]
+    check(len(line) == 1, str(process))
+    check("/dev/fuse; " not in line[0] or "switched off" not in line[0] or "echo Y >" in line[0], line[0])
+    check("io_uring" in line[0], line[0])
+
+
 def somebody_who_may_not_write_the_list_is_refused():
     if os.geteuid():
         raise Skip("needs root, to become somebody else")
@@ -192,6 +200,7 @@ main(
     an_import_from_what_is_no_data_directory_is_refused,
     without_room_a_cluster_is_refused,
     without_dev_fuse_creating_is_refused_and_doctor_says_why,
+    doctor_says_how_the_faster_transport_is_switched_on,
     somebody_who_may_not_write_the_list_is_refused,
     a_cluster_that_there_is_not_is_refused_and_those_that_there_are_are_told,
     a_name_that_exists_is_refused,

@@ -24,6 +24,7 @@ STATUS = {
     "name": "shop", "engine": "mariadb", "engine_version": "MariaDB 10.11.6", "state": "running", "pid": 4242,
     "endpoint": {"address": "127.0.0.1", "port": 33060, "socket": "/somewhere/sock"}, "directory": "/somewhere/shop",
     "mount": "/somewhere/shop/mnt", "keeper_pid": 4241, "up_us": 7500 * SECOND, "restarts": 2,
+    "transport": {"name": "io_uring", "why": ""},
     "window": {"target_us": 86400 * SECOND, "actual_us": 10800 * SECOND},
     "horizon": moment(4096, -10800), "now": moment(9_000_000_000_000_000_123, -1.5),
     "records": {"stored": 1234567, "per_second": 12.34},
@@ -62,7 +63,7 @@ def status_shows_what_an_operator_watches():
     with the_shop():
         done = unspill("status", "shop")
     shows(done, "shop  running for 2 h 05 min  MariaDB 10.11.6", "127.0.0.1:33060, /somewhere/sock",
-          "keeper 4241, server 4242, restarted 2 times", "1d wanted, 3 h 00 min there",
+          "keeper 4241, server 4242, restarted 2 times", "transport    io_uring", "1d wanted, 3 h 00 min there",
           "2026-11-22T08:00:00.000000+01:00 (lsn:4096)",
           "2026-11-22T10:59:58.500000+01:00 (lsn:9000000000000000123)", "1,234,567 stored, 12.3 per second",
           "2.00 GiB, 668 MiB per hour; 1d will need 15.6 GiB; at most 5.00 GiB",

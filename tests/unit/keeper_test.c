@@ -84,6 +84,18 @@ static bool runs_another(pid_t pid)
 	return is;
 }
 
+/* It says what it is, and if it is not io_uring, why. */
+static bool carried_by_what_there_is(void)
+{
+	json_t *status = ask("status", "x"), *transport = json_object_get(status, "transport");
+	const char *name = json_string_value(json_object_get(transport, "name")),
+		   *why_not = json_string_value(json_object_get(transport, "why"));
+	bool is = name && why_not && strcmp(name, *why_not ? "classic" : "io_uring") == 0;
+
+	json_decref(status);
+	return is;
+}
+
 static bool is_mounted(void)
 {
 	char path[PATH_MAX];
@@ -118,6 +130,7 @@ static void a_keeper_comes_up_with_its_mount_and_goes_without_a_trace(void)
 	require(spawn(true, false) == 0, "%s", why.text);
 	pid = number("keeper_pid");
 	check(pid > 0 && process_start_time(pid) != 0 && is_mounted() && is_state("stopped"));
+	check(carried_by_what_there_is());
 	check(does("shutdown"), "%s", why.text);
 	/* The answer comes last: nothing is left to wait for but the end of the process. */
 	check(!is_mounted());
