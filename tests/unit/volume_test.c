@@ -558,6 +558,9 @@ static void forget_after(struct run *run, size_t last)
 		toy_done(&run->past[--run->count].toy);
 }
 
+/* A RELEASE that the crash took is made up for by a PURGE: the same tree, some bytes earlier. */
+#define PURGE_IS_SHORTER 8
+
 /* The power has gone: what comes up must be something that was, and not older than the last sync.
  */
 static bool come_back(struct run *run)
@@ -580,7 +583,7 @@ static bool come_back(struct run *run)
 		return false;
 	volume_now(run->volume, &now);
 	for (i = run->count; i-- > run->synced;)
-		if (run->past[i].moment.lsn <= now.lsn &&
+		if (run->past[i].moment.lsn <= now.lsn + PURGE_IS_SHORTER &&
 		    same_tree(volume_head(run->volume), &run->past[i].toy))
 			break;
 	say(run, "trouble; back at %zu, synced %zu, count %zu\n", i, run->synced, run->count);
@@ -591,6 +594,8 @@ static bool come_back(struct run *run)
 		   run->count))
 		return false;
 	forget_after(run, i);
+	for (size_t j = 0; j < run->count; j++)
+		run->past[j].moment.lsn = MIN(run->past[j].moment.lsn, now.lsn);
 	toy = toy_copy(&run->past[i].toy);
 	toy_done(&run->toy);
 	run->toy = toy;
