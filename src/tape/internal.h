@@ -21,6 +21,7 @@
 #include "tape/tape.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum segment_state {
 	SEGMENT_ACTIVE, /* records go here */
@@ -93,6 +94,7 @@ struct tape {
 	bool packing, pack_stop;
 	int pack_broken; /* no more packs: what the disk has is not known for certain */
 	uint64_t pack_from, pack_to;
+	atomic_uint_fast64_t pack_debt; /* see tape_pack_debt(); written with the lock held */
 	unsigned readers[2], turn;
 
 	struct tape_stats stats;
@@ -142,6 +144,8 @@ int packs_drop(struct tape *tape, struct pack *pack);
 /* Who reads files of segments.  Lock held; returns what to give back. */
 unsigned packs_begin_reading(struct tape *tape);
 void packs_end_reading(struct tape *tape, unsigned turn);
+/* The list of segments has changed, or what is packed of it.  Lock held. */
+void packs_count_debt(struct tape *tape);
 /* The segment at `lsn` is not being packed, or not any more.  Lock held, dropped meanwhile. */
 void packs_leave_alone(struct tape *tape, uint64_t lsn);
 

@@ -47,6 +47,28 @@ struct pack_reader packs_reader(struct tape *tape, const struct pack *pack)
 	return (struct pack_reader){pack, &tape->pack_files, &tape->unpacked, tape->seed};
 }
 
+void packs_count_debt(struct tape *tape)
+{
+	const struct pack *last = NULL;
+	uint64_t before = 0, now = 0;
+
+	for (size_t i = 0; i < tape->segment_count; i++) {
+		const struct pack *pack = tape->segments[i]->pack;
+
+		if (!pack)
+			continue;
+		before += tape->options.segment_bytes;
+		now += pack != last ? pack->bytes : 0;
+		last = pack;
+	}
+	atomic_store(&tape->pack_debt, before - MIN(before, now));
+}
+
+uint64_t tape_pack_debt(struct tape *tape)
+{
+	return atomic_load(&tape->pack_debt);
+}
+
 static int remove_pack(struct tape *tape, uint64_t lsn)
 {
 	char name[TAPE_NAME_MAX];
@@ -309,6 +331,7 @@ static void switch_over(struct packer *p, struct pack *pack)
 		segment->pack = pack;
 		index_unref(take(segment->index));
 	}
+	packs_count_debt(tape);
 	wait_for_readers(tape);
 	pthread_mutex_unlock(&tape->lock);
 }

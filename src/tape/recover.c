@@ -808,6 +808,7 @@ int tape_recover(struct tape *tape, struct problem *why)
 	struct recovery rec = {.tape = tape, .why = why, .cut = UINT64_MAX};
 	int r = recover(&rec);
 
+	packs_count_debt(tape);
 	packs_done(&rec);
 	listing_done(&rec.listing);
 	return r;

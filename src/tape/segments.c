@@ -257,6 +257,7 @@ int tape_drop(struct tape *tape, uint64_t lsn)
 		return r;
 	}
 	list_remove(tape, segment);
+	packs_count_debt(tape);
 	pthread_mutex_unlock(&tape->lock);
 
 	pack = segment->pack;

@@ -10,7 +10,7 @@
 
 int spares_room_for(struct tape *tape, uint64_t bytes)
 {
-	uint64_t needed = bytes + tape->options.bytes_reserved;
+	uint64_t needed = bytes + tape->options.bytes_reserved + tape_pack_debt(tape);
 	struct disk_space space;
 	int r = disk_space(tape->disk, &space);
 

@@ -233,6 +233,12 @@ struct tape_pack_options {
 int tape_pack(struct tape *tape, uint64_t lsn, unsigned count,
 	      const struct tape_pack_options *options, struct problem *why);
 
+/*
+ * What packed segments took more before.  Whoever folds them may need that much again for what is
+ * in them, so this part of the disk's free space is not the tape's to grow into.
+ */
+uint64_t tape_pack_debt(struct tape *tape);
+
 struct tape_stats {
 	uint64_t records_appended, bytes_appended; /* since open */
 	uint64_t syncs_asked, flushes;             /* syncs asked for, device flushes made */

@@ -25,7 +25,9 @@ uint64_t volume_free_bytes(struct volume *v)
 {
 	struct disk_space space;
 
-	return disk_space(v->disk, &space) < 0 ? 0 : space.bytes_free;
+	if (disk_space(v->disk, &space) < 0)
+		return 0;
+	return space.bytes_free - MIN(space.bytes_free, v->tape ? tape_pack_debt(v->tape) : 0);
 }
 
 /* --- Rounds ----------------------------------------------------------------------------------- */
