@@ -44,6 +44,17 @@ static int parse_port(const struct typed *typed, int *ret)
 	return END_OK;
 }
 
+static int parse_transport(const struct typed *typed, enum transport *ret)
+{
+	const char *text = typed_value(typed, "transport");
+
+	*ret = TRANSPORT_AUTO;
+	if (!text || transport_parse(text, ret))
+		return END_OK;
+	return fail(typed, END_USAGE,
+		    "--transport: there is no '%.20s'; there are auto, classic and io_uring", text);
+}
+
 static int parse_server_options(const struct typed *typed)
 {
 	for (const char *const *option = typed->repeats; *option; option++) {
@@ -78,6 +89,8 @@ static int parse(struct make *make)
 	ending = window_parse(typed, &make->options.window_us);
 	if (ending == END_OK)
 		ending = parse_port(typed, &make->options.port);
+	if (ending == END_OK)
+		ending = parse_transport(typed, &make->options.transport);
 	return ending == END_OK ? parse_server_options(typed) : ending;
 }
 

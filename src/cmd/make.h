@@ -24,6 +24,9 @@
 			 "is free."},                                                              \
 		{"bind", .argument = "ADDRESS",                                                    \
 		 .text = "The address to listen on; 127.0.0.1 if left out."},                      \
+		{"transport", .argument = "NAME",                                                  \
+		 .text = "What carries the requests of the filesystem: auto, classic (/dev/fuse) " \
+			 "or io_uring; see 'unspill doctor'. auto if left out."},                  \
 	{                                                                                          \
 		"server-option", .argument = "NAME=VALUE", .repeatable = true,                     \
 				 .text = "An option for the server's configuration file, such as " \

@@ -87,20 +87,20 @@ static int options_from_json(json_t *array, char ***ret, const char *path, struc
 static json_t *to_json(const struct cluster *cluster)
 {
 	return json_pack(
-		"{s:i, s:s, s:s, s:s, s:i, s:{s:I, s:I}, s:I, s:s, s:{s:I, s:I}, s:b, s:o}",
+		"{s:i, s:s, s:s, s:s, s:i, s:{s:I, s:I}, s:I, s:s, s:{s:I, s:I}, s:b, s:s, s:o}",
 		"format", CLUSTER_FORMAT, "name", cluster->name, "engine", cluster->engine, "bind",
 		cluster->bind, "port", cluster->port, "server_user", "uid",
 		(json_int_t)cluster->server_uid, "gid", (json_int_t)cluster->server_gid,
 		"created_us", (json_int_t)cluster->created_us, "desired",
 		cluster->desired_running ? "running" : "stopped", "first", "lsn",
 		(json_int_t)cluster->first.lsn, "time_us", (json_int_t)cluster->first.time_us,
-		"repack", cluster->repack, "server_options",
-		options_to_json(cluster->server_options));
+		"repack", cluster->repack, "transport", transport_name(cluster->transport),
+		"server_options", options_to_json(cluster->server_options));
 }
 
 static int from_json(json_t *json, const char *path, struct cluster *cluster, struct problem *why)
 {
-	const char *name, *engine, *bind, *desired;
+	const char *name, *engine, *bind, *desired, *transport = "auto";
 	json_int_t uid, gid, created_us, lsn, time_us;
 	json_error_t error;
 	json_t *options = NULL;
@@ -111,17 +111,23 @@ static int from_json(json_t *json, const char *path, struct cluster *cluster, st
 	if (format != CLUSTER_FORMAT)
 		return problem(why, -EPROTONOSUPPORT, "'%s' has format %d; this program knows %d",
 			       path, format, CLUSTER_FORMAT);
-	if (json_unpack_ex(json, &error, 0,
-			   "{s:s, s:s, s:s, s:i, s:{s:I, s:I}, s:I, s:s, s:{s:I, s:I}, s?b, s?o}",
-			   "name", &name, "engine", &engine, "bind", &bind, "port", &port,
-			   "server_user", "uid", &uid, "gid", &gid, "created_us", &created_us,
-			   "desired", &desired, "first", "lsn", &lsn, "time_us", &time_us, "repack",
-			   &repack, "server_options", &options) < 0)
+	if (json_unpack_ex(
+		    json, &error, 0,
+		    "{s:s, s:s, s:s, s:i, s:{s:I, s:I}, s:I, s:s, s:{s:I, s:I}, s?b, s?s, s?o}",
+		    "name", &name, "engine", &engine, "bind", &bind, "port", &port, "server_user",
+		    "uid", &uid, "gid", &gid, "created_us", &created_us, "desired", &desired,
+		    "first", "lsn", &lsn, "time_us", &time_us, "repack", &repack, "transport",
+		    &transport, "server_options", &options) < 0)
 		return problem(why, -EBADMSG, "'%s' is damaged: %s", path, error.text);
 	if (cluster_check_name(name, NULL) < 0 || strlen(engine) >= sizeof cluster->engine ||
 	    strlen(bind) >= sizeof cluster->bind || port < 0 || port > 65535)
 		return problem(why, -EBADMSG,
 			       "'%s' is damaged: its name, engine, bind or port cannot be", path);
+	if (!transport_parse(transport, &cluster->transport))
+		return problem(
+			why, -EBADMSG,
+			"'%s' is damaged: its transport '%.20s' is none of auto, classic, io_uring",
+			path, transport);
 	strcpy(cluster->name, name);
 	strcpy(cluster->engine, engine);
 	strcpy(cluster->bind, bind);

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/problem.h"
+#include "mount/transport.h"
 #include "volume/volume.h"
 
 #include <limits.h>
@@ -30,10 +31,11 @@ struct cluster {
 	uid_t server_uid; /* the server runs as */
 	gid_t server_gid;
 	int64_t created_us;
-	bool desired_running;  /* "desired": what the keeper brings about when it starts */
-	char **server_options; /* extra options for the server, "name=value"; NULL-terminated, or
-				  NULL */
-	bool repack;           /* old history is packed in the background */
+	bool desired_running;     /* "desired": what the keeper brings about when it starts */
+	char **server_options;    /* extra options for the server, "name=value"; NULL-terminated, or
+				     NULL */
+	bool repack;              /* old history is packed in the background */
+	enum transport transport; /* what is to carry the mount's requests */
 	/*
 	 * Where the database begins: nothing before it is a state to go back to.  {0, 0} until it
 	 * has been created or imported.
@@ -53,7 +55,8 @@ struct cluster_options {
 	const char *bind;      /* NULL: 127.0.0.1 */
 	int port; /* 0: the engine's default port, or the first free one above it that no cluster
 		     has */
-	int64_t window_us;                 /* target backtrack window; 0: off */
+	int64_t window_us; /* target backtrack window; 0: off */
+	enum transport transport;
 	const char *const *server_options; /* NULL-terminated; may be NULL */
 };
 

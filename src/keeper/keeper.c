@@ -136,7 +136,9 @@ static int open_volume(struct keeper *keeper, struct problem *why)
 static int open_mount(struct keeper *keeper, struct problem *why)
 {
 	char source[CLUSTER_NAME_MAX + 16];
-	struct mount_options options = {.source = source, .allow_other = geteuid() == 0};
+	struct mount_options options = {.source = source,
+					.allow_other = geteuid() == 0,
+					.transport = keeper->cluster->transport};
 	int r;
 
 	snprintf(source, sizeof source, "unspill:%s", keeper->cluster->name);

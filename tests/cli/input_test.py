@@ -91,6 +91,10 @@ def a_directory_that_cannot_be_made_is_refused():
     refused("create", "shop", "--dir", "/proc/nowhere/x", code=3, says=["/proc/nowhere"])
 
 
+def a_transport_that_is_none_is_refused():
+    refused("create", "shop", "--transport", "pigeon", code=2, says=["--transport", "'pigeon'", "auto, classic and io_uring"])
+
+
 def a_server_option_that_is_none_is_refused():
     refused("create", "shop", "--server-option", "--port=1", code=2, says=["--server-option"])
     refused("create", "shop", "--server-option", "=1", code=2, says=["--server-option"])
@@ -196,6 +200,7 @@ main(
     an_address_that_is_not_ours_is_refused,
     a_directory_that_is_not_empty_is_refused,
     a_directory_that_cannot_be_made_is_refused,
+    a_transport_that_is_none_is_refused,
     a_server_option_that_is_none_is_refused,
     an_import_from_what_is_no_data_directory_is_refused,
     without_room_a_cluster_is_refused,

@@ -63,7 +63,10 @@ static bool is_refused(const struct cluster_options *options, int r, const char 
 static void what_was_made_is_found_and_loaded_as_it_was(void)
 {
 	const char *const server[] = {"max_connections = 7", "innodb_buffer_pool_size=1G", NULL};
-	struct cluster_options options = {.name = "shop", .window_us = 5, .server_options = server};
+	struct cluster_options options = {.name = "shop",
+					  .window_us = 5,
+					  .transport = TRANSPORT_CLASSIC,
+					  .server_options = server};
 	struct cluster *made = NULL, *found = NULL;
 
 	require(cluster_make(&options, &made, &why) == 0, "%s", why.text);
@@ -71,6 +74,7 @@ static void what_was_made_is_found_and_loaded_as_it_was(void)
 	check(strcmp(found->name, "shop") == 0 && strcmp(found->engine, "mariadb") == 0);
 	check(strcmp(found->bind, "127.0.0.1") == 0 && found->port == made->port &&
 	      found->port >= 3306);
+	check(found->transport == TRANSPORT_CLASSIC);
 	check(found->created_us == made->created_us && found->created_us > 0 &&
 	      !found->desired_running);
 	check(found->server_uid == made->server_uid && found->owner == geteuid());
@@ -305,6 +309,12 @@ static void damaged_settings_are_named_and_newer_ones_refused(void)
 	}
 	put(top, "{\"format\": 2}");
 	check(cluster_load(top, &cluster, &why) == -EPROTONOSUPPORT && strstr(why.text, "2"), "%s",
+	      why.text);
+	put(top, "{\"format\":1,\"name\":\"x\",\"engine\":\"e\",\"bind\":\"b\",\"port\":1,\"server_"
+		 "user\":{\"uid\":0,\"gid\":0},"
+		 "\"created_us\":1,\"desired\":\"running\",\"first\":{\"lsn\":0,\"time_us\":0},"
+		 "\"transport\":\"pigeon\"}");
+	check(cluster_load(top, &cluster, &why) == -EBADMSG && strstr(why.text, "'pigeon'"), "%s",
 	      why.text);
 	put(top, "{\"format\":1,\"name\":\"x\",\"engine\":\"e\",\"bind\":\"b\",\"port\":1,\"server_"
 		 "user\":{\"uid\":0,\"gid\":0},"
