@@ -2,8 +2,9 @@
  * Goal: the filesystem does what POSIX and Linux say, as root and as another user.
  * Method: `posix_test` mounts a volume and runs there; `posix_test DIR` runs in DIR, to see the
  * same tests pass on a filesystem that everybody trusts; `posix_test --run COMMAND [ARGUMENT]...`
- * mounts a volume and runs COMMAND in it: that is how other people's tests are run.  `--transport
- * io_uring` before all that mounts over io_uring.
+ * mounts a volume and runs COMMAND in it: that is how other people's tests are run.  With
+ * `--verify` instead of `--run`, the files are then compared with a view of the same moment, and
+ * the volume is verified.  `--transport io_uring` before all that mounts over io_uring.
  */
 #include "world.h"
 
@@ -1111,7 +1112,60 @@ static int run_on_a_volume(void)
 	return tap_done();
 }
 
+/* --- Others' tests --------------------------------------------------------------------------- */
+
 static char *const *command;
+static struct view *compared; /* nftw() has no argument for it */
+static unsigned long files_compared;
+
+/* A file, read through the mount and from the view. */
+static int compare_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	static char ours[256 * 1024], theirs[sizeof ours];
+	ssize_t got, wanted;
+	uint64_t at = 0;
+	int fd;
+
+	if (type != FTW_F || !S_ISREG(st->st_mode))
+		return 0;
+	fd = open(path, O_RDONLY);
+	if (!check(fd >= 0, "%s", path))
+		return 0;
+	do {
+		got = pread(fd, ours, sizeof ours, at);
+		wanted = view_read(compared, st->st_ino, at, theirs, sizeof theirs);
+		if (!check(got >= 0 && got == wanted && memcmp(ours, theirs, got) == 0,
+			   "%s at %llu: %zd, %zd", path, (unsigned long long)at, got, wanted))
+			break;
+		at += got;
+	} while (got > 0);
+	close(fd);
+	files_compared++;
+	return 0;
+}
+
+/* Every file of the mount against a view of this moment. */
+static void compare_with_a_view(struct world *world)
+{
+	int fd = open(world_mnt, O_RDONLY | O_DIRECTORY);
+	struct moment now;
+
+	check(fd >= 0 && syncfs(fd) == 0);
+	close(fd);
+	volume_now(world->volume, &now);
+	if (!check(volume_view(world->volume, &now, &compared, &world->why) == 0, "%s",
+		   world->why.text))
+		return;
+	nftw(world_mnt, compare_one, 64, FTW_PHYS);
+	view_close(compared);
+}
+
+static void complain(const char *line, void *arg)
+{
+	check(false, "%s", line);
+}
+
+static bool verifies;
 
 /* On a disk that is one: others' tests write more than memory holds. */
 static int run_command(void)
@@ -1133,7 +1187,20 @@ static int run_command(void)
 		_exit(127);
 	}
 	waitpid(pid, &status, 0);
-	world_close(&world);
+	if (verifies)
+		compare_with_a_view(&world);
+	mount_close(world.mount);
+	volume_close(world.volume);
+	if (verifies) {
+		struct volume_verify_options options = {.report = complain};
+
+		check(volume_verify(world.disk, NULL, &options) == 0);
+		printf("# %lu files compared\n", files_compared);
+		fflush(stdout);
+	}
+	disk_close(world.disk);
+	if (tap_bad)
+		return 1;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
@@ -1143,7 +1210,8 @@ int main(int argc, char **argv)
 	bool runs;
 
 	world_take_transport(&argc, &argv);
-	runs = argc > 2 && strcmp(argv[1], "--run") == 0;
+	verifies = argc > 2 && strcmp(argv[1], "--verify") == 0;
+	runs = verifies || (argc > 2 && strcmp(argv[1], "--run") == 0);
 	if (argc > 1 && !runs)
 		return run_in(argv[1]) || tap_done();
 	missing = world_missing();
