@@ -4,7 +4,7 @@ Build unspill with and without sanitizers, and run every test.
     ./check [--fast | --long] [--only WORD]... [--list]
 
     --fast        no end-to-end tests on a real database server
-    --long        soaks as well: more seeds, more kills, minutes of fuzzing, ThreadSanitizer
+    --long        soaks as well: more seeds, more kills, minutes of fuzzing, ThreadSanitizer, other people's tests
     --only WORD   only what has WORD in its name (repeatable)
     --list        the names, nothing else
 
@@ -297,6 +297,7 @@ def end_to_end_tests(usable, long):
 
     yield from python_tests("e2e", trees, long, E2E_TIMEOUT["long" if long else "normal"])
     if long:
+        yield from python_tests("others", lambda path: ["gcc"] if "gcc" in usable else [], long, E2E_TIMEOUT["long"])
         command = ["/usr/bin/python3", "tools/try.py", "--dir", SANDBOX]
         yield "try", lambda title: run(title, command, timeout=1800, env={"UNSPILL_SANDBOX": ""})
 
