@@ -68,8 +68,8 @@ struct tape {
 	struct disk_file *next; /* prepared for it, or NULL */
 	struct spare spares[TAPE_SPARES];
 	bool flushing, preparing, sealing;
-	/* A held spare had to become a segment: nothing may grow until there is room again. */
-	_Atomic bool lean;
+	/* Bytes that may be appended as growth before the disk is looked at again. */
+	_Atomic int64_t growth_left;
 
 	uint64_t end;     /* after the last record */
 	uint64_t durable; /* <= end */
@@ -159,9 +159,11 @@ int spares_prepare(struct tape *tape, enum tape_room room);
 /* Take room for one more spare to hold, if one is missing and there is plenty.  Drops the lock
  * meanwhile. */
 void spares_hold(struct tape *tape);
-/* May something grow that may not while the tape is lean?  0: yes, it is not lean any more;
- * -ENOSPC.  Lock not held. */
-int spares_leave_lean(struct tape *tape);
+/*
+ * May something grow?  0: yes, by a little; growth_left says how much.  -ENOSPC: the reserve has
+ * begun.  Lock not held.
+ */
+int spares_allow_growth(struct tape *tape);
 /* How many spares are in this state. */
 size_t spares_count(const struct tape *tape, enum spare_state state);
 /* One in this state, or -1. */

@@ -629,9 +629,11 @@ static int sweep_spares(struct recovery *rec)
 		if (!(rec->listing.spares & 1u << i))
 			continue;
 		r = has_whole_size(rec, spare_name(name, i));
-		if (r > 0)
-			rec->tape->spares[i] = (struct spare){SPARE_READY, .blank = true};
-		r = r == 0 ? remove_file(rec, name) : MIN(r, 0);
+		/* A shorter one was lent in part: what is left of its room is still held. */
+		if (r >= 0)
+			rec->tape->spares[i] =
+				(struct spare){r ? SPARE_READY : SPARE_LENT, .blank = true};
+		r = MIN(r, 0);
 	}
 	return r;
 }

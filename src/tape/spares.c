@@ -6,6 +6,12 @@
 
 #include <errno.h>
 
+/*
+ * Growth of so much of a segment, between two looks at the disk, is what others can make the disk
+ * too full for: less than what is held for folding it.
+ */
+#define GROWTH_PART 16
+
 /* --- Making ------------------------------------------------------------------------------- */
 
 int spares_room_for(struct tape *tape, uint64_t bytes)
@@ -155,7 +161,7 @@ int spares_prepare(struct tape *tape, enum tape_room room)
 	tape->preparing = true;
 	r = prepare_from_plenty(tape, lsn);
 	if (r == -ENOSPC && room != TAPE_GROWTH) {
-		tape->lean = true;
+		tape->growth_left = 0;
 		r = use_spare(tape, kept[room], lsn);
 	}
 	tape->preparing = false;
@@ -163,12 +169,12 @@ int spares_prepare(struct tape *tape, enum tape_room room)
 	return r;
 }
 
-int spares_leave_lean(struct tape *tape)
+int spares_allow_growth(struct tape *tape)
 {
 	int r = spares_room_for(tape, 0);
 
 	if (r == 0)
-		tape->lean = false;
+		tape->growth_left = (int64_t)(tape->options.segment_bytes / GROWTH_PART);
 	return r;
 }
 

@@ -322,8 +322,8 @@ int tape_append(struct tape *tape, uint16_t type, enum tape_room room, const voi
 		return -EINVAL;
 	if (tape->options.read_only)
 		return -EROFS;
-	if (room == TAPE_GROWTH && tape->lean) {
-		r = spares_leave_lean(tape);
+	if (room == TAPE_GROWTH && atomic_fetch_sub(&tape->growth_left, size) <= 0) {
+		r = spares_allow_growth(tape);
 		if (r < 0)
 			return r;
 	}

@@ -68,6 +68,7 @@ struct volume {
 	struct view head;
 	struct timeline timeline;
 	bool last_resort;   /* the change under way has waited for room in vain */
+	bool grows;         /* the change under way takes room for good */
 	struct buffer meta; /* of the record being written: see volume_commit() */
 	int64_t window_us;
 	uint64_t history_max;      /* bytes of tape; 0: no limit */
@@ -194,8 +195,12 @@ void repack_stop_thread(struct volume *v);
 /* maintain.c */
 int volume_start_thread(struct volume *v);
 void volume_stop_thread(struct volume *v);
-/* The disk is full: try to get room by giving up history.  True when it is worth trying again. */
-bool volume_make_room(struct volume *v);
+/*
+ * The disk is full: try to get room by giving up history.  True when it is worth trying again, to a
+ * change that `grows` only while there is history: segments that go round between writing and
+ * folding are no room for it.
+ */
+bool volume_make_room(struct volume *v, bool grows);
 /* What history must leave free of the disk, and what is free now. */
 uint64_t volume_reserve(struct volume *v);
 uint64_t volume_free_bytes(struct volume *v);
@@ -204,17 +209,19 @@ uint64_t volume_free_bytes(struct volume *v);
  * Run `expr` on the head; if the disk was full, again after making room; and when there was none to
  * make, once more with what is kept for that.
  */
-#define CHANGE_HEAD(v, r, expr)                                         \
-	do {                                                            \
-		bool gained = true, last_resort;                        \
-                                                                        \
-		do {                                                    \
-			last_resort = !gained;                          \
-			pthread_rwlock_wrlock(&(v)->lock);              \
-			(v)->last_resort = last_resort;                 \
-			(r) = (v)->options.read_only ? -EROFS : (expr); \
-			(v)->last_resort = false;                       \
-			pthread_rwlock_unlock(&(v)->lock);              \
-			gained = (r) == -ENOSPC && volume_make_room(v); \
-		} while ((r) == -ENOSPC && (gained || !last_resort));   \
+#define CHANGE_HEAD(v, r, expr)                                                \
+	do {                                                                   \
+		bool gained = true, last_resort, grows;                        \
+                                                                               \
+		do {                                                           \
+			last_resort = !gained;                                 \
+			pthread_rwlock_wrlock(&(v)->lock);                     \
+			(v)->last_resort = last_resort;                        \
+			(v)->grows = false;                                    \
+			(r) = (v)->options.read_only ? -EROFS : (expr);        \
+			grows = (v)->grows;                                    \
+			(v)->last_resort = false;                              \
+			pthread_rwlock_unlock(&(v)->lock);                     \
+			gained = (r) == -ENOSPC && volume_make_room(v, grows); \
+		} while ((r) == -ENOSPC && (gained || !last_resort));          \
 	} while (0)

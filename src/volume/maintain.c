@@ -175,15 +175,29 @@ static bool wait_for_rounds(struct volume *v)
 	return gained;
 }
 
-bool volume_make_room(struct volume *v)
+static bool run_rounds(struct volume *v)
 {
 	int more;
 
-	if (v->thread_runs)
-		return wait_for_rounds(v);
 	do {
 		v->room_wanted = true;
 		more = volume_maintain(v);
 	} while (more == 1 && !v->round_gained);
 	return v->round_gained;
+}
+
+/* More than the segment in use and the one behind it. */
+static bool has_history(struct volume *v)
+{
+	struct tape_stats tape;
+
+	tape_get_stats(v->tape, &tape);
+	return tape.segments > LAST_SEGMENTS + 1;
+}
+
+bool volume_make_room(struct volume *v, bool grows)
+{
+	bool gained = v->thread_runs ? wait_for_rounds(v) : run_rounds(v);
+
+	return gained && (!grows || has_history(v));
 }

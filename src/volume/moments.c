@@ -330,7 +330,7 @@ int volume_backtrack(struct volume *volume, const struct moment *to,
 		pthread_mutex_lock(&volume->fold_lock);
 		r = backtrack(volume, to, options ? options : &none, ret, why);
 		pthread_mutex_unlock(&volume->fold_lock);
-	} while (r == -ENOSPC && volume_make_room(volume));
+	} while (r == -ENOSPC && volume_make_room(volume, false));
 	if (r >= 0)
 		ret->rewind_us = clock_monotonic_us() - started;
 	return r;

@@ -179,13 +179,14 @@ static enum tape_room room_of(struct volume *v, const struct change *change)
 int volume_commit(struct volume *v, const struct change *change, const struct iovec *data,
 		  int data_count, struct tape_record *ret)
 {
+	enum tape_room room = room_of(v, change);
 	struct buffer *meta = &v->meta;
 	int r;
 
 	meta->size = 0;
 	change_encode(change, meta);
-	r = tape_append(v->tape, change->type, room_of(v, change), meta->data, meta->size, data,
-			data_count, ret);
+	v->grows = room == TAPE_GROWTH;
+	r = tape_append(v->tape, change->type, room, meta->data, meta->size, data, data_count, ret);
 	if (r < 0)
 		return r == -ENOSPC || r == -EROFS ? r : -EIO;
 	r = state_apply(v->head.state, change, ret->lsn, ret->time_us);

@@ -93,29 +93,45 @@ def when_nothing_is_left_to_give_the_database_survives_the_full_disk():
     filler = os.path.join(disk, "filler")
     ledger.start("--connections=2", "--pad=2000", "--seconds=200")
     before = cluster.status()
-    cluster.sql("CREATE TABLE ledger.place (n INT); INSERT INTO ledger.place VALUES (0)")
+    cluster.sql("CREATE TABLE ledger.place (n INT); INSERT INTO ledger.place VALUES (0);"
+                "CREATE TABLE ledger.grown (pad VARCHAR(2000))")
     # Somebody else takes all the space there is, and all that becomes free, until the database has met it.
     taken = 0
-    deadline = time.monotonic() + 60
+    full = None
+    deadline = time.monotonic() + 240
     with open(filler, "wb", buffering=0) as file:
-        while time.monotonic() < deadline and not refused():
-            try:
-                while True:
-                    taken += file.write(b"x" * 65536)
-            except OSError:
-                time.sleep(0.05)
-    check(refused(), "the database never met the full disk")
-    # What is there can still be changed, in its place, and be committed.
-    for _ in range(50):
-        cluster.sql("UPDATE ledger.place SET n = n + 1")
+        while time.monotonic() < deadline and not full:
+            taken += take_all(file)
+            full = refused_growth()
+        check(full, "the database never met the full disk")
+        check("is full" in full, f"it was told something else: {full}")
+        # What is there can still be changed, in its place, and be committed.
+        for _ in range(50):
+            taken += take_all(file)
+            cluster.sql("UPDATE ledger.place SET n = n + 1")
     status = cluster.status()
     note(f"full: {taken / MEGABYTE:.0f} MiB taken, {free() / MEGABYTE:.1f} MiB free; the server is {status['state']};"
-         f" {refused()} transactions refused; {status['last_error']}")
+         f" {refused()} of the ledger's transactions refused; {status['last_error']}")
     os.unlink(filler)
     ledger.wait_for_acknowledged(50, 120)
     ledger.stop()
     check(cluster.status()["pid"] == before["pid"], "the server did not survive")
     check_ledger()
+
+
+def take_all(file):
+    taken = 0
+    try:
+        while True:
+            taken += file.write(b"x" * 65536)
+    except OSError:
+        return taken
+
+
+def refused_growth():
+    """The error of a table that cannot grow, or None when it did."""
+    done = run(cluster.client("-e", "USE ledger; INSERT INTO grown SELECT REPEAT('x', 2000) FROM seq_1_to_500"), check=False)
+    return done.stderr if done.returncode else None
 
 
 def refused():

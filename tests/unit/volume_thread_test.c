@@ -151,8 +151,68 @@ static void threads_see_whole_writes_through_backtracks_and_folds(void)
 	disk_close(disk);
 }
 
+/* Somebody else takes all the room there is.  Returns the size of his file. */
+static uint64_t fill_the_disk(struct disk *disk, uint64_t size)
+{
+	struct disk_file *file = NULL;
+	uint8_t block[4096] = {1};
+
+	if (!check(disk_open(disk, "filler", DISK_CREATE, &file) == 0))
+		return size;
+	while (disk_file_write(file, block, sizeof block, size) == 0)
+		size += sizeof block;
+	disk_file_close(file);
+	return size;
+}
+
+static void on_a_full_disk_what_grows_is_refused_although_others_go_on_in_place(void)
+{
+	struct volume_format_options format = {
+		.segment_bytes = 1 << 18, .window_us = 1000 * SECOND, .root_mode = 0755};
+	struct volume_options options = {
+		.background = true, .bytes_reserved = 8 << 18, .checkpoint_records = UINT64_MAX};
+	struct disk *disk = disk_memory_new(1);
+	struct crowd crowd = {0};
+	struct volume_new new = {.mode = S_IFREG | 0644};
+	struct volume_attr attr, grown;
+	uint8_t page[PAGE] = {1};
+	struct iovec iov = {page, sizeof page};
+	pthread_t writers[WRITERS];
+	uint64_t filler = 0;
+	struct problem why;
+	int r = 0;
+
+	log_set_level(LOG_ERROR);
+	disk_memory_limit(disk, 64 << 18);
+	require(volume_format(disk, &format, &why) == 0, "%s", why.text);
+	require(volume_open(disk, &options, &crowd.volume, &why) == 0, "%s", why.text);
+	require(volume_create(crowd.volume, VOLUME_ROOT_INO, "pages", &new, &attr) == 0);
+	require(volume_create(crowd.volume, VOLUME_ROOT_INO, "grown", &new, &grown) == 0);
+	for (int i = 0; i < PAGES; i++)
+		require(volume_write(crowd.volume, attr.ino, (uint64_t)i * PAGE, &iov, 1, false) ==
+			0);
+	crowd.ino = attr.ino;
+	for (int i = 0; i < WRITERS; i++)
+		pthread_create(&writers[i], NULL, write_pages, &crowd);
+	wait_for_writes(&crowd, 3000); /* more than the disk holds: history gives way */
+	for (uint64_t at = 0; r == 0; at += PAGE) {
+		filler = fill_the_disk(disk, filler);
+		r = volume_write(crowd.volume, grown.ino, at, &iov, 1, false);
+	}
+	check(r == -ENOSPC, "%d", r);
+	wait_for_writes(&crowd, 500);
+	atomic_store(&crowd.stop, true);
+	for (int i = 0; i < WRITERS; i++)
+		pthread_join(writers[i], NULL);
+	check(!atomic_load(&crowd.torn), "%d writes in place were refused",
+	      atomic_load(&crowd.torn));
+	volume_close(crowd.volume);
+	disk_close(disk);
+}
+
 int main(void)
 {
+	RUN(on_a_full_disk_what_grows_is_refused_although_others_go_on_in_place);
 	RUN(threads_see_whole_writes_through_backtracks_and_folds);
 	return tap_done();
 }
