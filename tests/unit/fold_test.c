@@ -291,6 +291,22 @@ static void memory_grows_with_distinct_ranges_not_with_changes(void)
 	bed_done(&bed);
 }
 
+/* From now on the disk has so many segments' room, of which so many are kept free. */
+static bool bed_shrink_disk(struct bed *bed, uint64_t segments, uint64_t reserved)
+{
+	disk_memory_limit(bed->disk, segments * BED_SEGMENT);
+	bed->options.bytes_reserved = reserved * BED_SEGMENT;
+	volume_close(bed->volume);
+	bed->volume = NULL;
+	return check(bed_open(bed) == 0, "%s", bed->why.text);
+}
+
+/* An endless window on a small disk. */
+static bool bed_init_small(struct bed *bed, uint64_t segments, uint64_t reserved)
+{
+	return bed_init(bed, 1000000 * SECOND) && bed_shrink_disk(bed, segments, reserved);
+}
+
 static void history_gives_way_to_the_live_database_and_only_then_the_disk_is_full(void)
 {
 	struct moment first, horizon;
@@ -302,11 +318,7 @@ static void history_gives_way_to_the_live_database_and_only_then_the_disk_is_ful
 	require(bed_init(&bed, 1000000 * SECOND));
 	bed_say(&bed, "f", "first");
 	first = bed_now(&bed);
-	disk_memory_limit(bed.disk, 32 * BED_SEGMENT);
-	bed.options.bytes_reserved = 4 * BED_SEGMENT;
-	volume_close(bed.volume);
-	bed.volume = NULL;
-	require(bed_open(&bed) == 0, "%s", bed.why.text);
+	require(bed_shrink_disk(&bed, 32, 4));
 	/* Rewriting the same file for ever fits, at the cost of the window. */
 	check(bed_fill(&bed, "f", 2000) == 0);
 	volume_horizon(bed.volume, &horizon);
@@ -370,12 +382,7 @@ static void with_the_whole_disk_taken_what_is_there_can_still_be_rewritten_for_e
 	struct bed bed;
 	int found = 0, grown = 0, r;
 
-	require(bed_init(&bed, 1000000 * SECOND));
-	disk_memory_limit(bed.disk, 40 * BED_SEGMENT);
-	bed.options.bytes_reserved = 6 * BED_SEGMENT;
-	volume_close(bed.volume);
-	bed.volume = NULL;
-	require(bed_open(&bed) == 0, "%s", bed.why.text);
+	require(bed_init_small(&bed, 40, 6));
 	/* 64 blocks, written often enough for history to give way: from then on spares are held. */
 	for (int i = 0; i < 64; i++)
 		require(bed_write(&bed, "f", i * UINT64_C(4096), block, sizeof block) == 0);
@@ -406,12 +413,7 @@ static void a_step_that_does_not_fit_on_a_full_disk_is_made_smaller(void)
 	struct bed bed;
 	int r;
 
-	require(bed_init(&bed, 1000000 * SECOND));
-	disk_memory_limit(bed.disk, 40 * BED_SEGMENT);
-	bed.options.bytes_reserved = 6 * BED_SEGMENT;
-	volume_close(bed.volume);
-	bed.volume = NULL;
-	require(bed_open(&bed) == 0, "%s", bed.why.text);
+	require(bed_init_small(&bed, 40, 6));
 	/* Some 40 bytes on the tape each, but a block each in the intent and one in the base. */
 	for (int i = 0; i < 40; i++)
 		require(bed_write(&bed, "f", i * UINT64_C(4096), "few", 3) == 0);
