@@ -203,7 +203,7 @@ static void take_back(struct make *make, struct talk *talk)
 	progress_step(&make->progress, "taking back what was made");
 	control_close(talk->control);
 	talk->control = NULL;
-	keeper_socket(talk->cluster, path);
+	cluster_socket(talk->cluster, path);
 	if (!control_connect(path, &talk->control, &why) &&
 	    talk_ask_quietly(talk, json_pack("{s:s}", "do", "shutdown"), 60000, &result, &why) >= 0)
 		json_decref(result);

@@ -75,7 +75,7 @@ static json_t *ask_keeper(const struct typed *typed, struct cluster *cluster)
 	json_t *result = NULL;
 	int r;
 
-	keeper_socket(cluster, path);
+	cluster_socket(cluster, path);
 	r = control_connect(path, &talk.control, &why);
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		result = without_keeper(cluster);

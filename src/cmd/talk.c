@@ -84,7 +84,7 @@ int talk_connect(struct talk *talk)
 
 	control_close(talk->control);
 	talk->control = NULL;
-	keeper_socket(talk->cluster, path);
+	cluster_socket(talk->cluster, path);
 	r = control_connect(path, &talk->control, &why);
 	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
 }
@@ -144,7 +144,7 @@ int talk_open_cluster(struct talk *ret, const struct typed *typed, struct cluste
 	ending = lock(ret);
 	if (ending != END_OK)
 		return ending;
-	keeper_socket(cluster, path);
+	cluster_socket(cluster, path);
 	r = control_connect(path, &ret->control, &why);
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return flags & TALK_ONLY_IF_RUNS ? END_OK : start_temporary(ret);
@@ -179,7 +179,7 @@ static void send_away(struct talk *talk)
 
 	control_close(talk->control);
 	talk->control = NULL;
-	keeper_socket(talk->cluster, path);
+	cluster_socket(talk->cluster, path);
 	if (control_connect(path, &talk->control, &why) < 0)
 		return;
 	/* Should it fail, the keeper goes by itself after a minute alone. */

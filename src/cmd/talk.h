@@ -15,7 +15,7 @@
 #include "cmd/progress.h"
 #include "cmd/say.h"
 #include "keeper/cluster.h"
-#include "keeper/control.h"
+#include "control/control.h"
 
 struct talk {
 	const struct typed *typed;

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/process.h"
-#include "keeper/control.h"
+#include "control/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -292,7 +292,7 @@ static bool answers(const struct cluster *cluster)
 	CLEANUP(control) struct control *control = NULL;
 	char path[PATH_MAX];
 
-	keeper_socket(cluster, path);
+	cluster_socket(cluster, path);
 	return control_connect(path, &control, NULL) == 0;
 }
 

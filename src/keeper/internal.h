@@ -12,9 +12,9 @@
  */
 #pragma once
 
+#include "control/holding.h"
 #include "engine/engine.h"
 #include "keeper/keeper.h"
-#include "keeper/server.h"
 #include "keeper/supervisor.h"
 #include "mount/mount.h"
 
@@ -84,23 +84,12 @@ int guardian_write_pid(const char *path);
 
 /* --- answers.c -------------------------------------------------------------------------------- */
 
-const char *answer_code(int r);
-json_t *answer_moment(const struct moment *moment);
-json_t *answer_backtrack(const struct volume_backtrack *backtrack);
-/* The earliest moment that is a state to go back to: the horizon, or the beginning of the database.
- */
-void keeper_earliest(struct keeper *keeper, struct moment *ret);
-/* -ERANGE, -ENOENT, ... with `why`. */
-int keeper_resolve(struct keeper *keeper, const struct request_moment *asked, struct moment *ret,
-		   struct problem *why);
+/* The volume, and where its database begins. */
+void keeper_holding(struct keeper *keeper, struct holding *ret);
 void keeper_note_error(struct keeper *keeper, const struct problem *why);
 
 void answer_status(struct keeper *keeper, struct connection *connection,
 		   const struct request *request);
-void answer_moments(struct keeper *keeper, struct connection *connection,
-		    const struct request *request);
-void answer_backtracks(struct keeper *keeper, struct connection *connection,
-		       const struct request *request);
 void answer_plan(struct keeper *keeper, struct connection *connection,
 		 const struct request *request);
 

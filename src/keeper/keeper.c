@@ -28,11 +28,6 @@
 /* What a server that has to go with a closing keeper gets. */
 #define CLOSE_TIMEOUT_MS 60000
 
-void keeper_socket(const struct cluster *cluster, char path[PATH_MAX])
-{
-	cluster_path(cluster, "run/control.sock", path);
-}
-
 /* --- Opening ---------------------------------------------------------------------------------- */
 
 static int open_cluster(struct keeper *keeper, const char *directory, struct problem *why)
@@ -156,7 +151,7 @@ static int open_server(struct keeper *keeper, struct problem *why)
 					 .handle = keeper_handle,
 					 .arg = keeper};
 
-	keeper_socket(keeper->cluster, path);
+	cluster_socket(keeper->cluster, path);
 	return server_open(&options, &keeper->server, why);
 }
 

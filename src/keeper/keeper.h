@@ -40,6 +40,3 @@ int keeper_run(const char *directory, const struct keeper_options *options);
  */
 int keeper_spawn(const struct cluster *cluster, const struct keeper_options *options,
 		 struct problem *why);
-
-/* The cluster's control socket: DIR/run/control.sock. */
-void keeper_socket(const struct cluster *cluster, char path[PATH_MAX]);

@@ -17,8 +17,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#define DAMAGE_LINES_MAX 1000
-
 static const char *const work_names[] = {
 	[WORK_NONE] = "idle",
 	[WORK_STARTING] = "starting",
@@ -356,10 +354,12 @@ static int backtrack(struct keeper *keeper, struct connection *connection,
 		     struct problem *why)
 {
 	struct volume_plan plan;
+	struct holding holding;
 	struct moment to;
 	int r;
 
-	r = keeper_resolve(keeper, &request->moment, &to, why);
+	keeper_holding(keeper, &holding);
+	r = holding_resolve(&holding, &request->moment, &to, why);
 	if (r == 0)
 		r = volume_plan_backtrack(keeper->volume, &to, &plan, why);
 	if (r < 0)
@@ -398,57 +398,6 @@ static void do_backtrack(struct keeper *keeper, struct connection *connection,
 
 /* --- Beside the work -------------------------------------------------------------------------- */
 
-static int set_history_max(struct keeper *keeper, int64_t bytes, struct problem *why)
-{
-	char least[UNITS_TEXT_MAX];
-	int r = bytes < 0 ? 0 : volume_set_history_max(keeper->volume, bytes);
-
-	if (r == -ERANGE) {
-		bytes_format((double)volume_history_min(keeper->volume), least);
-		return problem(why, -EINVAL, "the history of this cluster cannot be kept below %s",
-			       least);
-	}
-	return r < 0 ? problem_errno(why, r, "cannot limit the history") : 0;
-}
-
-static void do_modify(struct keeper *keeper, struct connection *connection,
-		      const struct request *request)
-{
-	struct volume_stats stats;
-	struct problem why;
-	int r;
-
-	r = set_history_max(keeper, request->history_max, &why);
-	if (r >= 0 && request->window_us >= 0) {
-		r = volume_set_window(keeper->volume, request->window_us);
-		if (r < 0)
-			problem_errno(&why, r, "cannot change the backtrack window");
-	}
-	if (r < 0) {
-		work_fail(keeper, connection, r, &why);
-		return;
-	}
-	volume_get_stats(keeper->volume, &stats);
-	log_info("the backtrack window is %.0f s now, the history at most %llu bytes (0: any)",
-		 stats.window_target_us / 1e6, (unsigned long long)stats.history_max_bytes);
-	connection_result(connection,
-			  json_pack("{s:I, s:I}", "window_us", (json_int_t)stats.window_target_us,
-				    "history_max", (json_int_t)stats.history_max_bytes));
-}
-
-static void do_mark(struct keeper *keeper, struct connection *connection,
-		    const struct request *request)
-{
-	struct problem why = {""};
-	struct moment moment;
-	int r = volume_mark(keeper->volume, request->name, &moment, &why);
-
-	if (r < 0)
-		work_fail(keeper, connection, r, &why);
-	else
-		connection_result(connection, json_pack("{s:o}", "moment", answer_moment(&moment)));
-}
-
 static bool copy_progress(uint64_t done, uint64_t total, void *arg)
 {
 	connection_progress(arg, "copy", done, total, "bytes");
@@ -477,10 +426,12 @@ static void do_export(struct keeper *keeper, struct connection *connection,
 {
 	struct transfer_result copied = {0};
 	struct problem why = {""};
+	struct holding holding;
 	struct moment at;
 	int r;
 
-	r = keeper_resolve(keeper, &request->moment, &at, &why);
+	keeper_holding(keeper, &holding);
+	r = holding_resolve(&holding, &request->moment, &at, &why);
 	if (r == 0)
 		r = export(keeper, &at, request->directory, connection, &copied, &why);
 	if (r < 0)
@@ -492,95 +443,38 @@ static void do_export(struct keeper *keeper, struct connection *connection,
 					    answer_moment(&at)));
 }
 
-struct verifying {
-	struct connection *connection;
-	json_t *damage;
-	uint64_t lines, bytes;
-};
-
-static void verify_report(const char *line, void *arg)
-{
-	struct verifying *verifying = arg;
-
-	if (verifying->lines++ < DAMAGE_LINES_MAX)
-		json_array_append_new(verifying->damage, json_string(line));
-	log_error("verify: %s", line);
-}
-
-static bool verify_progress(uint64_t done, uint64_t total, void *arg)
-{
-	struct verifying *verifying = arg;
-
-	verifying->bytes = done;
-	connection_progress(verifying->connection, "verify", done, total, "bytes");
-	return connection_alive(verifying->connection);
-}
-
-static void do_verify(struct keeper *keeper, struct connection *connection,
-		      const struct request *request)
-{
-	struct verifying verifying = {.connection = connection, .damage = json_array()};
-	struct volume_verify_options options = {verify_report, verify_progress, &verifying};
-	struct problem why;
-	int r;
-
-	r = volume_verify(keeper->disk, keeper->volume, &options);
-	if (r < 0) {
-		json_decref(verifying.damage);
-		problem_errno(&why, r, "cannot verify '%s/volume'", keeper->cluster->directory);
-		work_fail(keeper, connection, r, &why);
-		return;
-	}
-	if (verifying.lines > DAMAGE_LINES_MAX)
-		json_array_append_new(
-			verifying.damage,
-			json_sprintf("and %llu more: see run/keeper.log",
-				     (unsigned long long)verifying.lines - DAMAGE_LINES_MAX));
-	connection_result(connection, json_pack("{s:o, s:I}", "damage", verifying.damage, "bytes",
-						(json_int_t)verifying.bytes));
-}
-
-static bool repack_progress(uint64_t done, uint64_t total, void *arg)
-{
-	connection_progress(arg, "repack", done, total, "bytes");
-	return connection_alive(arg);
-}
-
-static void do_repack(struct keeper *keeper, struct connection *connection,
-		      const struct request *request)
-{
-	struct volume_repack_options options = {repack_progress, connection};
-	struct volume_repacked repacked;
-	struct problem why = {""};
-	int r;
-
-	r = volume_repack(keeper->volume, &options, &repacked, &why);
-	if (r < 0) {
-		work_fail(keeper, connection, r, &why);
-		return;
-	}
-	connection_result(connection, json_pack("{s:I, s:I, s:I, s:I}", "segments",
-						(json_int_t)repacked.segments, "before",
-						(json_int_t)repacked.bytes_before, "after",
-						(json_int_t)repacked.bytes_after, "left",
-						(json_int_t)repacked.left));
-}
-
 /* --- All -------------------------------------------------------------------------------------- */
 
 static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct connection *connection,
 					     const struct request *request) = {
-	[REQUEST_STATUS] = answer_status,   [REQUEST_START] = do_start,
-	[REQUEST_STOP] = do_stop,           [REQUEST_RESTART] = do_restart,
-	[REQUEST_MODIFY] = do_modify,       [REQUEST_MOMENTS] = answer_moments,
-	[REQUEST_MARK] = do_mark,           [REQUEST_PLAN] = answer_plan,
-	[REQUEST_BACKTRACK] = do_backtrack, [REQUEST_BACKTRACKS] = answer_backtracks,
-	[REQUEST_EXPORT] = do_export,       [REQUEST_IMPORT] = install_import,
-	[REQUEST_CREATE] = install_create,  [REQUEST_VERIFY] = do_verify,
-	[REQUEST_REPACK] = do_repack,       [REQUEST_SHUTDOWN] = do_shutdown,
+	[REQUEST_STATUS] = answer_status,  [REQUEST_START] = do_start,
+	[REQUEST_STOP] = do_stop,          [REQUEST_RESTART] = do_restart,
+	[REQUEST_PLAN] = answer_plan,      [REQUEST_BACKTRACK] = do_backtrack,
+	[REQUEST_EXPORT] = do_export,      [REQUEST_IMPORT] = install_import,
+	[REQUEST_CREATE] = install_create, [REQUEST_SHUTDOWN] = do_shutdown,
 };
+
+/* What needs nothing but the volume; it runs beside all work. */
+static void ask_volume(struct keeper *keeper, struct connection *connection,
+		       const struct request *request)
+{
+	struct holding holding;
+	struct problem why = {""};
+	json_t *result = NULL;
+	int r;
+
+	keeper_holding(keeper, &holding);
+	r = holding_do(&holding, connection, request, &result, &why);
+	if (r < 0)
+		work_fail(keeper, connection, r, &why);
+	else
+		connection_result(connection, result);
+}
 
 void keeper_handle(struct connection *connection, const struct request *request, void *arg)
 {
-	handlers[request->what](arg, connection, request);
+	if (holding_does(request->what))
+		ask_volume(arg, connection, request);
+	else
+		handlers[request->what](arg, connection, request);
 }

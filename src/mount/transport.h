@@ -4,20 +4,7 @@
 #pragma once
 
 #include "base/problem.h"
-
-#include <stdbool.h>
-
-enum transport {
-	TRANSPORT_AUTO, /* io_uring if it can be had: see docs/decisions/0005 */
-	TRANSPORT_CLASSIC,
-	TRANSPORT_IO_URING,
-};
-
-/* "auto", "classic", "io_uring". */
-const char *transport_name(enum transport transport);
-
-/* False when there is none of that name. */
-bool transport_parse(const char *name, enum transport *ret);
+#include "base/transport.h"
 
 /* Can io_uring be used here?  0, or -EOPNOTSUPP with what is missing and how to switch it on. */
 int transport_check_io_uring(struct problem *why);

@@ -1,6 +1,6 @@
 /* Any line on the control socket is a request within its limits, or refused with one line of text.
  */
-#include "keeper/request.h"
+#include "control/request.h"
 
 #include <assert.h>
 #include <errno.h>

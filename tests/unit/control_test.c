@@ -3,9 +3,9 @@
  * are wrong, slow or gone. Method: the real server and the real client in one process; the handler
  * does what the request's mark tells it.
  */
-#include "keeper/control.h"
-#include "keeper/request.h"
-#include "keeper/server.h"
+#include "control/control.h"
+#include "control/request.h"
+#include "control/server.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/process.h"
-#include "keeper/control.h"
+#include "control/control.h"
 #include "tap.h"
 
 #include <errno.h>
@@ -36,7 +36,7 @@ static json_t *ask(const char *what, const char *text)
 	CLEANUP(control) struct control *control = NULL;
 	char path[PATH_MAX];
 
-	keeper_socket(cluster, path);
+	cluster_socket(cluster, path);
 	code.code[0] = 0;
 	if (control_connect(path, &control, &why) == 0)
 		control_call(control, request, NULL, NULL, &result, &code, &why);
@@ -134,7 +134,7 @@ static void a_keeper_comes_up_with_its_mount_and_goes_without_a_trace(void)
 	check(does("shutdown"), "%s", why.text);
 	/* The answer comes last: nothing is left to wait for but the end of the process. */
 	check(!is_mounted());
-	keeper_socket(cluster, path);
+	cluster_socket(cluster, path);
 	check(access(path, F_OK) < 0);
 	check(cluster_path(cluster, "run/keeper.pid", path) && access(path, F_OK) < 0);
 	check(spawn(true, false) == 0, "at once again: %s", why.text);
@@ -223,7 +223,7 @@ static json_t *rewind_to(json_t *moment)
 	CLEANUP(control) struct control *control = NULL;
 	char path[PATH_MAX];
 
-	keeper_socket(cluster, path);
+	cluster_socket(cluster, path);
 	if (control_connect(path, &control, &why) == 0)
 		control_call(control, request, NULL, NULL, &result, &code, &why);
 	json_decref(request);

@@ -1,4 +1,4 @@
-#include "keeper/control.h"
+#include "control/control.h"
 
 #include "base/alloc.h"
 #include "base/buffer.h"

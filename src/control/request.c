@@ -1,6 +1,6 @@
-#include "keeper/request.h"
+#include "control/request.h"
 
-#include "keeper/control.h"
+#include "control/control.h"
 
 #include <errno.h>
 #include <string.h>

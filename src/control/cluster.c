@@ -1,4 +1,4 @@
-#include "keeper/cluster_internal.h"
+#include "control/cluster.h"
 
 #include "base/alloc.h"
 
@@ -44,6 +44,11 @@ bool cluster_path(const struct cluster *cluster, const char *below, char path[PA
 		return true;
 	path[0] = 0;
 	return false;
+}
+
+void cluster_socket(const struct cluster *cluster, char path[PATH_MAX])
+{
+	cluster_path(cluster, "run/control.sock", path);
 }
 
 /* --- cluster.json ------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
-#include "keeper/server.h"
+#include "control/server.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "keeper/control.h"
+#include "control/control.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,7 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/problem.h"
-#include "keeper/request.h"
+#include "control/request.h"
 
 #include <jansson.h>
 #include <stdbool.h>
