@@ -3,9 +3,9 @@
  *
  * A WRITE is one volume_write(), whole or not at all.  Who syncs when a descriptor is O_SYNC or
  * O_DSYNC: after a write through the page cache the kernel sends FSYNC by itself; after a direct
- * one it need not (asynchronous direct I/O: never), so there the flags of the WRITE decide.  A
- * write-back of mapped pages carries the flags of some descriptor or other and is never
- * synchronous.
+ * one it need not (asynchronous direct I/O, and all of a direct mount's: never), so there the flags
+ * of the WRITE decide.  A write-back of mapped pages carries the flags of some descriptor or other
+ * and is never synchronous.
  */
 #include "mount/handlers.h"
 
@@ -17,11 +17,21 @@
  * nothing to bring: writes are here already, and mapped pages come when they are unmapped; and
  * without it a server that is killed with files of its own mount open can close them.
  *
- * FOPEN_DIRECT_IO is not used, although it would let direct writers of one file run side by side:
- * it drops cached pages before a write only, so that a reader in between leaves the old page
- * behind.
+ * FOPEN_DIRECT_IO is for all files of a mount or none: beside cached readers it drops cached pages
+ * before a write only, so that a reader in between leaves the old page behind.  A direct mount has
+ * no cached readers, and its writers of one file run side by side.
  */
-const uint32_t open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;
+uint32_t open_flags(const struct mount *mount)
+{
+	return FOPEN_NOFLUSH |
+	       (mount->direct ? FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES : FOPEN_KEEP_CACHE);
+}
+
+/* The request is not from the kernel's cache, nor will it be in there. */
+static bool is_direct(const struct mount *mount, uint32_t file_flags)
+{
+	return mount->direct || file_flags & O_DIRECT;
+}
 
 static int truncate_file(struct request *req, bool drop_suid)
 {
@@ -46,7 +56,7 @@ int op_open(struct request *req)
 		r = view_getattr(req->mount->view, req->in.nodeid, &attr);
 	if (r < 0)
 		return r;
-	out->open_flags = open_flags;
+	out->open_flags = open_flags(req->mount);
 	return sizeof *out;
 }
 
@@ -54,7 +64,7 @@ int op_read(struct request *req)
 {
 	const struct fuse_read_in *in = req->arg;
 	struct mount *mount = req->mount;
-	bool fresh = rewind_switched(mount) && !(in->flags & O_DIRECT);
+	bool fresh = rewind_switched(mount) && !is_direct(mount, in->flags);
 	ssize_t n;
 
 	if (in->size > req->out_room)
@@ -73,7 +83,7 @@ static int write_data(struct request *req, const struct fuse_write_in *in, const
 {
 	struct mount *mount = req->mount;
 	struct iovec iov = {(void *)data, in->size};
-	bool fresh = rewind_switched(mount) && !(in->flags & O_DIRECT);
+	bool fresh = rewind_switched(mount) && !is_direct(mount, in->flags);
 	bool drop_suid = in->write_flags & FUSE_WRITE_KILL_SUIDGID;
 	int r = volume_write(mount->volume, req->in.nodeid, in->offset, &iov, 1, drop_suid);
 
@@ -81,7 +91,7 @@ static int write_data(struct request *req, const struct fuse_write_in *in, const
 		return r;
 	if (fresh)
 		rewind_note_fresh(mount, req->in.nodeid, in->offset, in->size);
-	if (!(in->flags & O_DIRECT) || !(in->flags & (O_SYNC | O_DSYNC)))
+	if (!is_direct(mount, in->flags) || !(in->flags & (O_SYNC | O_DSYNC)))
 		return 0;
 	counter_add(&mount->counters.syncs, 1);
 	return volume_sync(mount->volume);

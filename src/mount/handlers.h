@@ -61,4 +61,4 @@ void attributes_fill(struct fuse_attr *ret, const struct volume_attr *attr);
 void entry_fill(struct request *req, struct fuse_entry_out *ret, const struct volume_attr *attr);
 
 /* files.c: the flags of the answer to OPEN and CREATE. */
-extern const uint32_t open_flags;
+uint32_t open_flags(const struct mount *mount);

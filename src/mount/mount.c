@@ -49,6 +49,8 @@ static struct mount *mount_new(struct volume *volume, const char *path,
 	mount->volume = volume;
 	mount->view = options->view ? options->view : volume_head(volume);
 	mount->read_only = options->view != NULL;
+	mount->direct = options->direct;
+	mount->inward = options->inward;
 	mount->fd = -1;
 	mount->path = xstrdup(path);
 	pthread_mutex_init(&mount->lock, NULL);

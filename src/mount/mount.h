@@ -21,6 +21,13 @@ struct mount_options {
 	enum transport transport; /* io_uring only if it can be had: see mount_transport() */
 	bool allow_other;  /* every user, with permissions checked by the kernel; root only */
 	struct view *view; /* serve this view read-only instead of the head; NULL: the head */
+	/*
+	 * Past the kernel's cache: every write(2) of up to a mebibyte less a page arrives whole,
+	 * also one that is not O_DIRECT, wherever in memory its data is.  Every read asks; files
+	 * cannot be mapped shared.
+	 */
+	bool direct;
+	bool inward; /* refuse symbolic links that lead out of the mount: -EXDEV */
 };
 
 /*

@@ -117,6 +117,24 @@ static int create(struct request *req, const char *name, mode_t mode, dev_t rdev
 	return r < 0 ? r : reply_entry(req, name, &attr);
 }
 
+/* It could name something else tomorrow, or on another mount of the same volume: ".." counts as
+ * out, too. */
+static bool leads_out(const char *target)
+{
+	const char *at = target;
+
+	if (*target == '/')
+		return true;
+	while ((at = strstr(at, "..")) != NULL) {
+		bool begins = at == target || at[-1] == '/';
+
+		at += 2;
+		if (begins && (*at == '/' || !*at))
+			return true;
+	}
+	return false;
+}
+
 int op_symlink(struct request *req)
 {
 	const char *name, *target;
@@ -125,6 +143,8 @@ int op_symlink(struct request *req)
 	if (r < 0)
 		return r;
 	r = request_name(req, VOLUME_LINK_MAX, &target);
+	if (r == 0 && req->mount->inward && leads_out(target))
+		return -EXDEV;
 	return r < 0 ? r : create(req, name, S_IFLNK | 0777, 0, target);
 }
 
@@ -176,7 +196,7 @@ int op_create(struct request *req)
 	if (r < 0)
 		return r == -EEXIST && !(in->flags & O_EXCL) ? -ESTALE : r;
 	opened = memset(req->out + r, 0, sizeof *opened);
-	opened->open_flags = open_flags;
+	opened->open_flags = open_flags(req->mount);
 	return r + sizeof *opened;
 }
 

@@ -23,8 +23,9 @@ struct mount_counters {
 
 struct mount {
 	struct volume *volume;
-	struct view *view; /* what is shown: the head, or a moment */
-	bool read_only;    /* a view of the past */
+	struct view *view;   /* what is shown: the head, or a moment */
+	bool read_only;      /* a view of the past */
+	bool direct, inward; /* as in mount_options */
 
 	char *path;
 	struct outside outside;
