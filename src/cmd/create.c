@@ -23,6 +23,8 @@ const struct command command_create = {
 		{
 			{"create shop",
 			 "MariaDB on the next free port from 3306 on, with a window of a day."},
+			{"create ledger --engine postgresql",
+			 "PostgreSQL on the next free port from 5432 on."},
 			{"create shop --backtrack-window 72h --dir /data/shop --port 3310",
 			 "All of it said."},
 			{"create shop --server-option innodb-buffer-pool-size=2G",

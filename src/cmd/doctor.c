@@ -44,12 +44,31 @@ static void check_transport(struct visit *visit)
 	add(visit, "transport", 0, text, &why);
 }
 
+/* One of them is enough; the others are named only where they are. */
+static void check_engines(struct visit *visit)
+{
+	const struct engine *engine;
+	struct problem why = {""};
+	char version[128];
+	int found = 0;
+
+	for (size_t i = 0; (engine = engine_at(i)) != NULL; i++)
+		if (machine_check_engine(engine, version, &why) >= 0) {
+			add(visit, engine->name, 0, version, &why);
+			found++;
+		}
+	if (!found) {
+		int r = machine_check_engine(engine_find(ENGINE_DEFAULT, NULL), version, &why);
+
+		add(visit, ENGINE_DEFAULT, r, version, &why);
+	}
+}
+
 static void visit_all(struct visit *visit)
 {
 	struct problem why = {""};
-	char version[128] = "", home[PATH_MAX] = "";
+	char home[PATH_MAX] = "";
 	struct utsname kernel;
-	const char *names;
 	int r;
 
 	uname(&kernel);
@@ -59,8 +78,7 @@ static void visit_all(struct visit *visit)
 	r = machine_check_fuse(&why);
 	add(visit, "/dev/fuse", r, "can be opened", &why);
 	check_transport(visit);
-	r = machine_check_engine(engine_find("mariadb", &names), version, &why);
-	add(visit, "mariadb", r, version, &why);
+	check_engines(visit);
 	r = machine_check_home(&why);
 	if (r >= 0)
 		r = cluster_home(false, home, &why);

@@ -37,7 +37,7 @@ const char help_files[] =
 	"  DIR/cluster.json     the cluster's settings\n"
 	"  DIR/volume/          its tape, base and checkpoints\n"
 	"  DIR/mnt/             the mount; mnt/data is the server's data directory\n"
-	"  DIR/run/             sockets, logs and the root password's file, client.cnf";
+	"  DIR/run/             sockets, logs and the file with root's password, if it has one";
 
 const char help_json[] =
 	"--json prints one object. Its keys are those of the control protocol (docs/control.md). "

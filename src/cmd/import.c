@@ -29,6 +29,8 @@ const struct command command_import = {
 		{
 			{"import shop --from /var/lib/mysql",
 			 "Take over the system's own MariaDB, shut down before."},
+			{"import ledger --engine postgresql --from /var/lib/postgresql/15/main",
+			 "Take over the system's own PostgreSQL, shut down before."},
 		},
 	.endings = 1 << END_NOT_FOUND | 1 << END_BUSY | 1 << END_DAMAGED | 1 << END_TAKEN |
 		   1 << END_MACHINE | 1 << END_CANCELLED,

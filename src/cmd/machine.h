@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A fresh MariaDB, its first segments and room to live. */
+/* A fresh database, its first segments and room to live. */
 #define MACHINE_BYTES_NEW (256LL * 1024 * 1024)
 
 /* Each returns 0, or -errno with one line that says what is wrong and how to mend it. */

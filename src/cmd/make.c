@@ -75,7 +75,7 @@ static int parse(struct make *make)
 
 	make->options = (struct cluster_options){
 		.name = typed->operands[0],
-		.engine = engine ? engine : "mariadb",
+		.engine = engine ? engine : ENGINE_DEFAULT,
 		.directory = typed_value(typed, "dir"),
 		.bind = typed_value(typed, "bind"),
 		.server_options = typed->repeats,
@@ -261,7 +261,7 @@ static int fill(struct make *make, struct talk *talk)
 	return talk_ask(talk, request, NULL);
 }
 
-static int report(struct talk *talk)
+static int report(struct talk *talk, const struct engine *engine)
 {
 	const struct cluster *cluster = talk->cluster;
 	char window[UNITS_TEXT_MAX];
@@ -280,7 +280,8 @@ static int report(struct talk *talk)
 	       cluster->bind, cluster->port,
 	       json_number(status, "window.target_us") ? window : "off");
 	printf("  client       unspill shell %s\n", cluster->name);
-	printf("  password     %s/run/client.cnf\n", cluster->directory);
+	if (engine->secret)
+		printf("  password     %s/run/%s\n", cluster->directory, engine->secret);
 	printf("  go back      unspill backtrack %s --to '10 minutes ago'\n", cluster->name);
 	json_decref(status);
 	return END_OK;
@@ -309,7 +310,7 @@ static int make_and_fill(struct make *make)
 	if (ending == END_OK && talk_interrupted())
 		ending = fail(make->typed, END_CANCELLED, "%s", talk.cancelled);
 	if (ending == END_OK)
-		ending = report(&talk);
+		ending = report(&talk, make->engine);
 	else
 		take_back(make, &talk);
 	talk_close(&talk);

@@ -18,7 +18,7 @@ static size_t count_words(char *const *words)
 }
 
 /* The engine's client, with what was typed behind it. */
-static char **client(const struct typed *typed, char *const *program)
+static char **client(const struct typed *typed, const struct engine *engine, char *const *program)
 {
 	const char *sql = typed_value(typed, "execute");
 	size_t count = count_words(program), rest = count_words(typed->rest), used = 0;
@@ -27,7 +27,8 @@ static char **client(const struct typed *typed, char *const *program)
 	for (size_t i = 0; i < count; i++)
 		argv[used++] = program[i];
 	if (sql) {
-		argv[used++] = (char *)"-e";
+		if (engine->execute)
+			argv[used++] = (char *)engine->execute;
 		argv[used++] = (char *)sql;
 	}
 	for (size_t i = 0; i < rest; i++)
@@ -56,7 +57,7 @@ static int become_client(const struct typed *typed, const struct cluster *cluste
 			    names);
 	cluster_path(cluster, "mnt/data", data);
 	cluster_path(cluster, "run", run_dir);
-	argv = client(typed, engine->shell(&place));
+	argv = client(typed, engine, engine->shell(&place));
 	/* Ignored by us; the client is to end when nobody reads any more. */
 	signal(SIGPIPE, SIG_DFL);
 	execvp(argv[0], argv);

@@ -1,27 +1,36 @@
 #include "engine/engine.h"
 
 #include "engine/mariadb.h"
+#include "engine/postgres.h"
 #include "engine/process.h"
 
 #include <errno.h>
 #include <pwd.h>
 #include <string.h>
 
-static const struct engine *const engines[] = {&engine_mariadb};
+static const struct engine *const engines[] = {&engine_mariadb, &engine_postgres};
+#define NAMES "mariadb, postgresql"
 
 const struct engine *engine_find(const char *name, const char **ret_names)
 {
 	if (ret_names)
-		*ret_names = "mariadb";
+		*ret_names = NAMES;
+	if (strcmp(name, "postgres") == 0)
+		name = "postgresql";
 	for (size_t i = 0; i < ARRAY_SIZE(engines); i++)
 		if (strcmp(engines[i]->name, name) == 0)
 			return engines[i];
 	return NULL;
 }
 
+const struct engine *engine_at(size_t i)
+{
+	return i < ARRAY_SIZE(engines) ? engines[i] : NULL;
+}
+
 int engine_wait(struct engine_server *server, int timeout_ms, int *ret_status)
 {
-	struct process process = {server->pid, server->pidfd};
+	struct process process = {server->pid, server->pidfd, server->family};
 	int r;
 
 	r = process_wait(&process, timeout_ms, ret_status);
@@ -32,7 +41,7 @@ int engine_wait(struct engine_server *server, int timeout_ms, int *ret_status)
 
 void engine_kill(struct engine_server *server)
 {
-	struct process process = {server->pid, server->pidfd};
+	struct process process = {server->pid, server->pidfd, server->family};
 
 	process_kill(&process);
 	*server = (struct engine_server){.pidfd = -1};

@@ -2,9 +2,9 @@
  * Engine: how each database server is created, started, asked, stopped and killed.
  *
  * One small file of facts and steps per engine (mariadb.c), behind this interface; adding an engine
- * touches nothing else but the list in engine.c.  An engine knows nothing of volumes: it is told
- * directories.  What a rewind must not touch (error log, socket, pid, password, temporary tables)
- * lives in `run_dir`, outside the volume.
+ * touches nothing else but the list in engine.c and meson.build.  An engine knows nothing of
+ * volumes: it is told directories.  What a rewind must not touch (error log, socket, pid, password,
+ * temporary tables) lives in `run_dir`, outside the volume.
  */
 #pragma once
 
@@ -31,6 +31,7 @@ struct engine_server {
 	pid_t pid;
 	/* Readable when the process has ended (pidfd_open(2)). */
 	int pidfd;
+	int family; /* see process.h; 0: it has no children */
 };
 
 struct engine {
@@ -39,13 +40,28 @@ struct engine {
 	const char *user;  /* system user that the server runs as when we are root: "mysql" */
 	int default_port;
 	const char *socket; /* where local clients connect, below run_dir: "server/sock" */
+	const char
+		*secret; /* root's password, below run_dir: "client.cnf"; NULL: root needs none */
+	/* The client's option that runs what follows and ends: "-e"; NULL: the words themselves are
+	 * the command. */
+	const char *execute;
+	/*
+	 * What it needs of the mount (mount_options).  `direct`: its pages have to arrive whole,
+	 * and it writes them through the kernel's cache.  `inward`: it can be told to keep data
+	 * elsewhere, behind symbolic links.
+	 */
+	bool direct, inward;
+	/* Names in the data directory that tell of a running server and mean nothing elsewhere;
+	 * NULL-terminated, or NULL. */
+	const char *const *transient;
 
 	/* The server's program is here and new enough; `version` gets its own words.  -ENOENT with
 	 * the package to install. */
 	int (*check)(char version[128], struct problem *why);
 	/*
-	 * Make a new data directory in the empty `data_dir`, with a random root password that is
-	 * left in run_dir/client.cnf, readable by its owner only.
+	 * Make a new data directory in the empty `data_dir`.  Root has a random password, left in
+	 * run_dir/`secret`, readable by its owner only; or none, and then comes in by the socket
+	 * only, as the cluster's owner.
 	 */
 	int (*create)(const struct engine_place *place, struct problem *why);
 	/*
@@ -55,13 +71,13 @@ struct engine {
 	int (*inspect)(const char *dir, struct problem *why);
 	/*
 	 * Settle in a data directory copied from elsewhere (import): check that it is one, of a
-	 * version we can start, cleanly shut down or recoverable; make sure that client.cnf lets us
-	 * in.
+	 * version we can start, cleanly shut down or recoverable; make sure that we are let in.
 	 */
 	int (*adopt)(const struct engine_place *place, struct problem *why);
 	/*
 	 * Start; returns as soon as the process runs.  It dies with the calling *thread*, which
-	 * therefore has to live as long as the process.
+	 * therefore has to live as long as the process.  Must not touch data_dir itself: the caller
+	 * serves the mount that it is in.  Nor may what follows, but shell().
 	 */
 	int (*start)(const struct engine_place *place, struct engine_server *ret,
 		     struct problem *why);
@@ -73,7 +89,8 @@ struct engine {
 	int (*ping)(const struct engine_place *place, struct problem *why);
 	/* Clients connected now, ourselves not counted. */
 	int (*connections)(const struct engine_place *place);
-	/* Ask for a clean shutdown; the caller waits for the process to end. */
+	/* Ask for a clean shutdown, without waiting for clients; the caller waits for the process
+	 * to end. */
 	int (*stop)(const struct engine_place *place, struct engine_server *server);
 	/* The argument vector of the interactive client as root (NULL-terminated, the caller frees
 	 * with free()). */
@@ -82,13 +99,18 @@ struct engine {
 	void (*explain)(const struct engine_place *place, char *text, size_t size);
 };
 
-/* NULL when there is none of that name; *ret_names is then a list for the message. */
-const struct engine *engine_find(const char *name, const char **ret_names);
+#define ENGINE_DEFAULT "mariadb"
 
-/* Wait at most `timeout_ms` for the process to end; 0, or -ETIMEDOUT.  Reaps it. */
+/* NULL when there is none of that name; *ret_names (borrowed) is a list for the message. */
+const struct engine *engine_find(const char *name, const char **ret_names);
+/* The i-th of them, in the order of that list; NULL behind the last. */
+const struct engine *engine_at(size_t i);
+
+/* Wait at most `timeout_ms` for the process to end; 0, or -ETIMEDOUT.  Reaps it, and ends its
+ * children. */
 int engine_wait(struct engine_server *server, int timeout_ms, int *ret_status);
-/* SIGKILL, and wait until it is gone.  Nothing happens when `server->pid` is 0; it is afterwards.
- */
+/* SIGKILL, and wait until it is gone, its children, too.  Nothing happens when `server->pid` is 0;
+ * it is afterwards. */
 void engine_kill(struct engine_server *server);
 
 /* Who the servers run as: `user` (a name) when we are root, else ourselves.  -ENOENT when there is

@@ -2,75 +2,33 @@
 #include "engine/mariadb.h"
 
 #include "base/alloc.h"
-#include "engine/process.h"
+#include "engine/place.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/random.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
-#define SETUP_TIMEOUT_MS (10 * 60 * 1000) /* recovery of a large directory takes its time */
-
-/* 144 random bits in letters that need no quoting anywhere. */
-static int make_secret(char secret[MARIADB_SECRET_MAX], struct problem *why)
+static void print_client_config(FILE *file, const struct engine_place *place, const void *secret)
 {
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	uint8_t random[24];
-
-	if (getrandom(random, sizeof random, 0) != sizeof random)
-		return problem_errno(why, -errno, "cannot get random bytes for a password");
-	for (size_t i = 0; i < sizeof random; i++)
-		secret[i] = letters[random[i] % 64];
-	secret[sizeof random] = 0;
-	explicit_bzero(random, sizeof random);
-	return 0;
+	fprintf(file, "[client]\nuser=root\npassword=%s\nsocket=\"%s/%s\"\n", (const char *)secret,
+		place->run_dir, engine_mariadb.socket);
 }
 
-/* Readable by the owner of run_dir alone, from its first byte on. */
-static int write_client_config(const struct engine_place *place, const char *secret,
-			       struct problem *why)
+/* A new password, left where root's client finds it. */
+static int give_password(const struct engine_place *place, char secret[PLACE_SECRET_MAX],
+			 struct problem *why)
 {
-	char path[PATH_MAX], temporary[PATH_MAX];
-	struct stat owner;
 	int r;
 
-	r = mariadb_path(place, "client.cnf", path, sizeof path, why);
+	r = place_prepare(place, engine_mariadb.socket, why);
 	if (r == 0)
-		r = mariadb_path(place, "client.cnf.new", temporary, sizeof temporary, why);
-	if (r < 0)
-		return r;
-	unlink(temporary);
-	CLEANUP(fd) int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return problem_errno(why, -errno, "cannot write '%s'", temporary);
-	if (stat(place->run_dir, &owner) < 0 ||
-	    (geteuid() == 0 && fchown(fd, owner.st_uid, owner.st_gid) < 0) ||
-	    dprintf(fd, "[client]\nuser=root\npassword=%s\nsocket=\"%s/%s\"\n", secret,
-		    place->run_dir, engine_mariadb.socket) < 0 ||
-	    fsync(fd) < 0 || rename(temporary, path) < 0)
-		return problem_errno(why, -errno, "cannot write '%s'", path);
-	return 0;
-}
-
-/* A secret handed down without a file and without a word on any command line: an unnamed file in
- * memory. */
-static int open_secret_sql(const char *sql, struct problem *why)
-{
-	int fd = memfd_create("unspill-setup", MFD_CLOEXEC);
-
-	if (fd < 0 || write(fd, sql, strlen(sql)) != (ssize_t)strlen(sql)) {
-		int r = -errno;
-
-		fd_cleanup(&fd);
-		return problem_errno(why, r, "cannot make a file in memory");
-	}
-	return fd;
+		r = place_make_secret(secret, why);
+	if (r == 0)
+		r = place_write(place, engine_mariadb.secret, true, print_client_config, secret,
+				why);
+	return r;
 }
 
 /* --- New -------------------------------------------------------------------------------------- */
@@ -124,7 +82,7 @@ static int install(const struct engine_place *place, int sql_fd, struct problem 
 			       "install MariaDB (Debian: apt-get install mariadb-server)");
 	snprintf(tmpdir, sizeof tmpdir, "%s/server/tmp", place->run_dir);
 	snprintf(extra, sizeof extra, "--extra-file=/proc/self/fd/%d", sql_fd);
-	r = process_run(&options, SETUP_TIMEOUT_MS, output, sizeof output, why);
+	r = process_run(&options, PLACE_SETUP_TIMEOUT_MS, output, sizeof output, why);
 	if (r < 0)
 		return r;
 	if (r == 0)
@@ -137,14 +95,10 @@ static int install(const struct engine_place *place, int sql_fd, struct problem 
 
 int mariadb_create(const struct engine_place *place, struct problem *why)
 {
-	char secret[MARIADB_SECRET_MAX], sql[512];
+	char secret[PLACE_SECRET_MAX], sql[512];
 	int r;
 
-	r = mariadb_prepare_run_dir(place, why);
-	if (r == 0)
-		r = make_secret(secret, why);
-	if (r == 0)
-		r = write_client_config(place, secret, why);
+	r = give_password(place, secret, why);
 	if (r < 0)
 		return r;
 	/* The bootstrap has no grants loaded: the table itself is written. */
@@ -155,21 +109,13 @@ int mariadb_create(const struct engine_place *place, struct problem *why)
 		 "DELETE FROM mysql.global_priv WHERE user = '' OR"
 		 " (user = 'root' AND host NOT IN ('localhost', '127.0.0.1', '::1'));\n",
 		 secret);
-	CLEANUP(fd) int fd = open_secret_sql(sql, why);
+	CLEANUP(fd) int fd = place_open_text(sql, why);
 	explicit_bzero(secret, sizeof secret);
 	explicit_bzero(sql, sizeof sql);
 	return fd < 0 ? fd : install(place, fd, why);
 }
 
 /* --- Taken over ------------------------------------------------------------------------------- */
-
-static bool has(const char *dir, const char *name)
-{
-	char path[PATH_MAX];
-
-	return snprintf(path, sizeof path, "%s/%s", dir, name) < (int)sizeof path &&
-	       access(path, F_OK) == 0;
-}
 
 /* A running server holds a lock on ibdata1; asking changes nothing. */
 static int check_not_in_use(const char *dir, struct problem *why)
@@ -254,7 +200,7 @@ int mariadb_inspect(const char *dir, struct problem *why)
 
 	if (access(dir, R_OK | X_OK) < 0)
 		return problem_errno(why, -errno, "cannot read '%s'", dir);
-	if (has(dir, "mysql.ibd"))
+	if (place_has(dir, "mysql.ibd"))
 		return problem(why, -ENOTSUP,
 			       "'%s' is of MySQL 8, not of MariaDB: it cannot be taken over by "
 			       "this engine",
@@ -262,7 +208,7 @@ int mariadb_inspect(const char *dir, struct problem *why)
 	for (const char *const *name =
 		     (const char *const[]){"ibdata1", "aria_log_control", "mysql", NULL};
 	     *name; name++)
-		if (!has(dir, *name))
+		if (!place_has(dir, *name))
 			return problem(
 				why, -ENOENT,
 				"'%s' is not a data directory of MariaDB: there is no '%s' in it",
@@ -279,45 +225,26 @@ int mariadb_inspect(const char *dir, struct problem *why)
 static int run_setup(const struct engine_place *place, int sql_fd, struct problem *why)
 {
 	struct engine_server server;
-	char more[64], words[768];
-	int status, r;
+	char more[64];
+	int r;
 
 	r = mariadb_write_config(place, true, why);
 	if (r < 0)
 		return r;
 	snprintf(more, sizeof more, "--init-file=/proc/self/fd/%d", sql_fd);
 	r = mariadb_launch(place, more, sql_fd, &server, why);
-	if (r < 0)
-		return r;
-	r = engine_wait(&server, SETUP_TIMEOUT_MS, &status);
-	if (r < 0) {
-		engine_kill(&server);
-		return problem(
-			why, r,
-			"the server did not finish its first start within %d s: see %s/server.log",
-			SETUP_TIMEOUT_MS / 1000, place->run_dir);
-	}
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-		mariadb_explain(place, words, sizeof words);
-		return problem(why, -ECHILD, "the server does not start on this data directory: %s",
-			       words);
-	}
-	return 0;
+	return r < 0 ? r : place_await_setup(place, &server, mariadb_explain, why);
 }
 
 /* Root from this machine gets a password of ours; every other account stays as it is. */
 int mariadb_adopt(const struct engine_place *place, struct problem *why)
 {
-	char secret[MARIADB_SECRET_MAX], sql[512];
+	char secret[PLACE_SECRET_MAX], sql[512];
 	int r;
 
 	r = mariadb_inspect(place->data_dir, why);
 	if (r == 0)
-		r = mariadb_prepare_run_dir(place, why);
-	if (r == 0)
-		r = make_secret(secret, why);
-	if (r == 0)
-		r = write_client_config(place, secret, why);
+		r = give_password(place, secret, why);
 	if (r < 0)
 		return r;
 	/* An init file is one statement per line. */
@@ -328,7 +255,7 @@ int mariadb_adopt(const struct engine_place *place, struct problem *why)
 		 "GRANT ALL PRIVILEGES ON *.* TO root@localhost WITH GRANT OPTION;\n"
 		 "SHUTDOWN;\n",
 		 secret);
-	CLEANUP(fd) int fd = open_secret_sql(sql, why);
+	CLEANUP(fd) int fd = place_open_text(sql, why);
 	explicit_bzero(secret, sizeof secret);
 	explicit_bzero(sql, sizeof sql);
 	return fd < 0 ? fd : run_setup(place, fd, why);

@@ -4,8 +4,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,11 +15,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <linux/close_range.h>
 
 #define CHILD_STACK (64 * 1024)
+/* One of a family that is killed is waited for so long; then the others come first. */
+#define GOING_MS 100
 
 /* The C library's clone(2), under its other name. */
 int __clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...);
@@ -26,6 +31,7 @@ int __clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...);
 struct child {
 	const struct process_options *options;
 	int fds[3];
+	int family; /* the end of the pipe that is theirs; 0: none */
 	pid_t parent;
 	int error;
 };
@@ -62,6 +68,8 @@ static int child_fds(const struct child *child)
 	if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return -errno;
 	if (keep > 2 && fcntl(keep, F_SETFD, 0) < 0)
+		return -errno;
+	if (child->family && fcntl(child->family, F_SETFD, 0) < 0)
 		return -errno;
 	return 0;
 }
@@ -139,11 +147,25 @@ static int clone_child(struct child *child, struct process *process)
 	return r;
 }
 
+/* Nothing is ever written into it: its other end hangs up when the last of the family is gone. */
+static int make_family(struct child *child, struct process *process)
+{
+	int fds[2];
+
+	if (!child->options->family)
+		return 0;
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	process->family = fds[0];
+	child->family = fds[1];
+	return 0;
+}
+
 int process_spawn(const struct process_options *options, struct process *ret, struct problem *why)
 {
 	CLEANUP(fd) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct child child = {.options = options, .parent = getpid()};
-	struct process process;
+	struct process process = {.pidfd = -1};
 	int r;
 
 	if (null < 0)
@@ -152,13 +174,20 @@ int process_spawn(const struct process_options *options, struct process *ret, st
 	child.fds[1] = options->out < 0 ? null : options->out;
 	child.fds[2] = options->err < 0 ? null : options->err;
 
+	r = make_family(&child, &process);
+	if (r < 0)
+		return problem_errno(why, r, "cannot make a pipe");
 	r = clone_child(&child, &process);
+	if (child.family)
+		close(child.family);
+	if (r == 0 && child.error) {
+		process_wait(&process, -1, NULL);
+		r = child.error;
+	} else if (r < 0 && process.family) {
+		close(process.family);
+	}
 	if (r < 0)
 		return problem_errno(why, r, "cannot start '%s'", options->program);
-	if (child.error) {
-		process_wait(&process, -1, &r);
-		return problem_errno(why, child.error, "cannot start '%s'", options->program);
-	}
 	*ret = process;
 	return 0;
 }
@@ -185,6 +214,82 @@ static int64_t deadline_in(int timeout_ms)
 	return timeout_ms < 0 ? INT64_MAX : clock_monotonic_us() + timeout_ms * INT64_C(1000);
 }
 
+/* --- Families ---------------------------------------------------------------------------------
+ */
+
+/* Does the process have the pipe open for writing?  (For reading we do, and who forks from us.) */
+static bool holds(const char *pid, const char *pipe)
+{
+	char path[PATH_MAX], target[64];
+	struct dirent *entry;
+	bool found = false;
+	struct stat st;
+	ssize_t n;
+	DIR *dir;
+
+	snprintf(path, sizeof path, "/proc/%s/fd", pid);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir)) != NULL) {
+		n = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
+		target[MAX(n, 0)] = 0;
+		found = strcmp(target, pipe) == 0 &&
+			fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			st.st_mode & S_IWUSR;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static void kill_if_holds(const char *pid, const char *pipe)
+{
+	CLEANUP(fd) int pidfd = syscall(SYS_pidfd_open, atoi(pid), 0);
+
+	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+
+	/* With the descriptor open, the number cannot pass to another process before the kill. */
+	if (pidfd < 0 || !holds(pid, pipe))
+		return;
+	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	poll(&ended, 1, GOING_MS);
+}
+
+static void kill_holders(const char *pipe)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+			kill_if_holds(entry->d_name, pipe);
+	if (dir)
+		closedir(dir);
+}
+
+/*
+ * Children have sessions of their own, and their parent is gone: they are known by the pipe that
+ * they inherited.  One that was being born while we looked is found at the next look.
+ */
+static void end_family(int family)
+{
+	struct pollfd p = {.fd = family};
+	char pipe[64];
+	struct stat st;
+
+	if (family <= 0)
+		return;
+	if (fstat(family, &st) == 0) {
+		snprintf(pipe, sizeof pipe, "pipe:[%llu]", (unsigned long long)st.st_ino);
+		while (poll(&p, 1, 0) == 0) {
+			kill_holders(pipe);
+			poll(&p, 1, 20);
+		}
+	}
+	close(family);
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
 int process_wait(struct process *process, int timeout_ms, int *ret_status)
 {
 	int status = 0, r;
@@ -195,6 +300,7 @@ int process_wait(struct process *process, int timeout_ms, int *ret_status)
 	while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	close(process->pidfd);
+	end_family(process->family);
 	*process = (struct process){.pidfd = -1};
 	if (ret_status)
 		*ret_status = status;

@@ -25,18 +25,22 @@ struct process_options {
 	gid_t gid;
 	/* SIGKILL it when the calling *thread* ends (that is what Linux looks at). */
 	bool die_with_us;
+	/* It has children that outlive it if nobody ends them: process_wait() and process_kill()
+	 * then do, and return when all are gone. */
+	bool family;
 };
 
 struct process {
 	pid_t pid;
-	int pidfd; /* readable when it has ended */
+	int pidfd;  /* readable when it has ended */
+	int family; /* a pipe that all of a family hold the other end of; 0: no family */
 };
 
 /* Returns when the program runs: a program that cannot be executed is an error here. */
 int process_spawn(const struct process_options *options, struct process *ret, struct problem *why);
 
-/* Wait at most `timeout_ms` (-1: for ever); 0 with the status as of waitpid(2), reaped and closed;
- * or -ETIMEDOUT. */
+/* Wait at most `timeout_ms` (-1: for ever) for it to end; 0 with the status as of waitpid(2),
+ * reaped and closed; or -ETIMEDOUT. */
 int process_wait(struct process *process, int timeout_ms, int *ret_status);
 
 /* SIGKILL and reap. */

@@ -7,7 +7,7 @@
 
 struct cluster_options {
 	const char *name;
-	const char *engine;    /* NULL: "mariadb" */
+	const char *engine;    /* NULL: ENGINE_DEFAULT */
 	const char *directory; /* NULL: $UNSPILL_HOME/NAME; else made if missing, must be empty */
 	const char *bind;      /* NULL: 127.0.0.1 */
 	int port; /* 0: the engine's default port, or the first free one above it that no cluster

@@ -244,7 +244,7 @@ static char **copy_options(const char *const *options)
 static int check_options(const struct cluster_options *options, struct cluster *cluster,
 			 const struct engine **ret_engine, struct problem *why)
 {
-	const char *name = options->engine ? options->engine : "mariadb", *names;
+	const char *name = options->engine ? options->engine : ENGINE_DEFAULT, *names;
 	const struct engine *engine = engine_find(name, &names);
 	char version[128];
 	int r;
@@ -260,7 +260,7 @@ static int check_options(const struct cluster_options *options, struct cluster *
 	if (r < 0)
 		return r;
 	snprintf(cluster->name, sizeof cluster->name, "%s", options->name);
-	snprintf(cluster->engine, sizeof cluster->engine, "%s", name);
+	snprintf(cluster->engine, sizeof cluster->engine, "%s", engine->name);
 	snprintf(cluster->bind, sizeof cluster->bind, "%s",
 		 options->bind ? options->bind : "127.0.0.1");
 	cluster->created_us = clock_realtime_us();

@@ -46,7 +46,7 @@ static int import(struct apart *apart, const void *input, void *result, struct p
 {
 	const struct import *import = input;
 	const struct keeper *keeper = import->keeper;
-	struct transfer_options options = {tell_copied, apart};
+	struct transfer_options options = {tell_copied, apart, keeper->engine->transient};
 	int r;
 
 	r = transfer_in(import->from, keeper->data_dir, keeper->place.uid, keeper->place.gid,

@@ -133,7 +133,9 @@ static int open_mount(struct keeper *keeper, struct problem *why)
 	char source[CLUSTER_NAME_MAX + 16];
 	struct mount_options options = {.source = source,
 					.allow_other = geteuid() == 0,
-					.transport = keeper->cluster->transport};
+					.transport = keeper->cluster->transport,
+					.direct = keeper->engine->direct,
+					.inward = keeper->engine->inward};
 	int r;
 
 	snprintf(source, sizeof source, "unspill:%s", keeper->cluster->name);

@@ -407,7 +407,7 @@ static bool copy_progress(uint64_t done, uint64_t total, void *arg)
 static int export(struct keeper *keeper, const struct moment *at, const char *to,
 		  struct connection *connection, struct transfer_result *ret, struct problem *why)
 {
-	struct transfer_options options = {copy_progress, connection};
+	struct transfer_options options = {copy_progress, connection, keeper->engine->transient};
 	CLEANUP(view) struct view *view = NULL;
 	struct volume_attr data;
 	int r;

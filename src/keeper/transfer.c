@@ -24,6 +24,14 @@ int transfer_advance(struct transfer *transfer, uint64_t bytes)
 	return 0;
 }
 
+bool transfer_leaves_out(const struct transfer *transfer, const char *name)
+{
+	for (const char *const *out = transfer->options->leave_out; out && *out; out++)
+		if (strcmp(name, *out) == 0)
+			return true;
+	return false;
+}
+
 int transfer_write_all(int fd, const uint8_t *data, size_t size, uint64_t offset)
 {
 	while (size > 0) {

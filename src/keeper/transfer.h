@@ -14,6 +14,8 @@ struct transfer_options {
 	/* Bytes done and in all; false stops the work (-ECANCELED).  May be NULL. */
 	bool (*progress)(uint64_t done, uint64_t total, void *arg);
 	void *arg;
+	/* Names at the top of the tree to be left out; NULL-terminated, or NULL. */
+	const char *const *leave_out;
 };
 
 struct transfer_result {

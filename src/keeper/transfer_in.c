@@ -17,9 +17,11 @@ static uint64_t size_to_read(const struct stat *st)
 	return MIN((uint64_t)st->st_size, (uint64_t)st->st_blocks * 512);
 }
 
-static bool is_left_out(const char *name, const struct stat *st)
+static bool is_left_out(const struct transfer *transfer, const char *dir, const char *name,
+			const struct stat *st)
 {
 	return strcmp(name, "lost+found") == 0 ||
+	       (strcmp(dir, transfer->from) == 0 && transfer_leaves_out(transfer, name)) ||
 	       !(S_ISREG(st->st_mode) || S_ISDIR(st->st_mode) || S_ISLNK(st->st_mode));
 }
 
@@ -52,7 +54,7 @@ static int count_one(struct transfer *transfer, const char *dir, const char *nam
 		return r;
 	if (lstat(path, &st) < 0)
 		return problem_errno(transfer->why, -errno, "cannot look at '%s'", path);
-	if (is_left_out(name, &st))
+	if (is_left_out(transfer, dir, name, &st))
 		return 0;
 	if (S_ISLNK(st.st_mode))
 		return check_link(transfer, path);
@@ -203,7 +205,7 @@ static int in_one(struct transfer *transfer, const char *dir, const char *name, 
 		return r;
 	if (lstat(from_path, &st) < 0)
 		return problem_errno(transfer->why, -errno, "cannot look at '%s'", from_path);
-	if (is_left_out(name, &st))
+	if (is_left_out(transfer, dir, name, &st))
 		return 0;
 	if (S_ISDIR(st.st_mode))
 		return in_folder(transfer, from_path, to_path);
@@ -234,7 +236,7 @@ int transfer_in(const char *from, const char *to, uid_t uid, gid_t gid,
 		struct problem *why)
 {
 	struct transfer transfer = {
-		.options = options, .why = why, .top = to, .uid = uid, .gid = gid};
+		.options = options, .why = why, .top = to, .from = from, .uid = uid, .gid = gid};
 	int depth = 0, r;
 
 	r = transfer_for_each_name(&transfer, from, count_one, &depth);

@@ -22,7 +22,8 @@ struct transfer {
 	uint8_t *buffer;      /* of TRANSFER_COPY_BYTES */
 	struct problem *why;
 	const char *top; /* of the tree that is made */
-	/* In: who gets it. */
+	/* In: where it is, and who gets it. */
+	const char *from;
 	uid_t uid;
 	gid_t gid;
 	/* Out: inode number of a file with several names -> its first path below `top`. */
@@ -33,6 +34,7 @@ struct transfer {
 /* So many bytes further; -ECANCELED. */
 int transfer_advance(struct transfer *transfer, uint64_t bytes);
 int transfer_write_all(int fd, const uint8_t *data, size_t size, uint64_t offset);
+bool transfer_leaves_out(const struct transfer *transfer, const char *name);
 /* dir/name; -ENAMETOOLONG. */
 int transfer_join(struct transfer *transfer, char path[PATH_MAX], const char *dir,
 		  const char *name);

@@ -209,6 +209,8 @@ static int out_folder(struct transfer *transfer, const struct volume_attr *attr,
 	for (size_t i = 0; r == 0 && i < entries.count; i++) {
 		char below[PATH_MAX];
 
+		if (depth == 0 && transfer_leaves_out(transfer, entries.list[i].name))
+			continue;
 		r = transfer_join(transfer, below, path, entries.list[i].name);
 		if (r == 0)
 			r = out_one(transfer, entries.list[i].ino, below, depth + 1);

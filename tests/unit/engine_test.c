@@ -3,94 +3,7 @@
  * as engine.h says. Method: the real server, as root under its own user or else as ourselves.
  * Skipped where there is none.
  */
-#include "engine/engine.h"
-
-#include "base/clock.h"
-#include "engine/process.h"
-#include "tap.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <limits.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-
-static const struct engine *mariadb;
-static char top[64];
-
-struct box {
-	char data[256], run[256];
-	struct engine_place place;
-	struct engine_server server;
-	struct problem why;
-};
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	return remove(path);
-}
-
-static void remove_tree(const char *path)
-{
-	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* The name has a blank in it, as people's directories have. */
-static void box_init(struct box *box, const char *name, int port)
-{
-	char dir[128];
-
-	*box = (struct box){.server.pidfd = -1};
-	snprintf(dir, sizeof dir, "%s/%s", top, name);
-	mkdir(dir, 0755);
-	snprintf(box->data, sizeof box->data, "%s/data", dir);
-	snprintf(box->run, sizeof box->run, "%s/run", dir);
-	mkdir(box->data, 0700);
-	mkdir(box->run, 0711);
-	box->place = (struct engine_place){
-		.data_dir = box->data, .run_dir = box->run, .bind = "127.0.0.1", .port = port};
-	engine_user(mariadb, &box->place.uid, &box->place.gid, NULL);
-	if (geteuid() == 0 && chown(box->data, box->place.uid, box->place.gid) < 0)
-		perror(box->data);
-}
-
-/* Until it answers, it ends, or a minute is over. */
-static int await_answer(struct box *box)
-{
-	int64_t deadline = clock_monotonic_us() + 60 * INT64_C(1000000);
-	struct pollfd ended = {.fd = box->server.pidfd, .events = POLLIN};
-	int r;
-
-	while ((r = mariadb->ping(&box->place, &box->why)) == -EAGAIN) {
-		if (poll(&ended, 1, 5) == 1)
-			return -ECHILD;
-		if (clock_monotonic_us() > deadline)
-			return -ETIMEDOUT;
-	}
-	return r;
-}
-
-static int up(struct box *box)
-{
-	int r = mariadb->start(&box->place, &box->server, &box->why);
-
-	return r < 0 ? r : await_answer(box);
-}
-
-static int down(struct box *box)
-{
-	int status = -1, r;
-
-	r = mariadb->stop(&box->place, &box->server);
-	if (r == 0)
-		r = engine_wait(&box->server, 60000, &status);
-	if (r < 0)
-		engine_kill(&box->server);
-	return r < 0 ? r : status;
-}
+#include "engine_box.h"
 
 /* What the client prints for `sql` as the user of `defaults` (an option for the client). */
 static int client(struct box *box, const char *defaults, const char *sql, char *output, size_t size)
@@ -100,7 +13,7 @@ static int client(struct box *box, const char *defaults, const char *sql, char *
 		"mariadb", defaults, socket, "--protocol=socket", "--batch", "-N", "-e", sql, NULL};
 	struct process_options options = {.program = program, .argv = argv, .in = -1};
 
-	snprintf(socket, sizeof socket, "--socket=%s/%s", box->run, mariadb->socket);
+	snprintf(socket, sizeof socket, "--socket=%s/%s", box->run, box_engine->socket);
 	if (!process_find("mariadb", program, sizeof program))
 		return -ENOENT;
 	return process_run(&options, 30000, output, size, &box->why);
@@ -123,7 +36,7 @@ static void a_new_directory_is_made_and_its_server_answers(void)
 	int r;
 
 	box_init(&shop, "the shop", 0);
-	r = mariadb->create(&shop.place, &shop.why);
+	r = box_engine->create(&shop.place, &shop.why);
 	require(r == 0, "%d %s", r, shop.why.text);
 	r = up(&shop);
 	require(r == 0, "%d %s", r, shop.why.text);
@@ -162,7 +75,7 @@ static void the_password_is_on_no_command_line_and_in_no_log(void)
 	secret[strcspn(secret, "\n")] = 0;
 	check(strlen(secret) >= 20);
 	/* The pattern comes through a file: on grep's own command line it would find itself. */
-	snprintf(path, sizeof path, "%s/secret", top);
+	snprintf(path, sizeof path, "%s/secret", box_top);
 	CLEANUP(fd) int copy = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	check(write(copy, secret, strlen(secret)) == (ssize_t)strlen(secret));
 	snprintf(command, sizeof command,
@@ -188,7 +101,8 @@ static void the_server_runs_as_its_own_user_with_settings_for_a_volume(void)
 
 static void our_own_question_is_not_counted_as_a_connection(void)
 {
-	check(mariadb->connections(&shop.place) == 0, "%d", mariadb->connections(&shop.place));
+	check(box_engine->connections(&shop.place) == 0, "%d",
+	      box_engine->connections(&shop.place));
 }
 
 static void what_was_committed_is_there_after_a_kill(void)
@@ -203,7 +117,7 @@ static void what_was_committed_is_there_after_a_kill(void)
 	      "%s", text);
 	engine_kill(&shop.server);
 	check(shop.server.pid <= 0);
-	check(mariadb->ping(&shop.place, NULL) == -EAGAIN);
+	check(box_engine->ping(&shop.place, NULL) == -EAGAIN);
 	r = up(&shop);
 	require(r == 0, "%d %s", r, shop.why.text);
 	check(as_root(&shop, "SELECT a FROM d.t", text, sizeof text) == 0 &&
@@ -229,7 +143,7 @@ static void the_server_dies_with_its_starter(void)
 	require(pipe(fds) == 0);
 	starter = fork();
 	if (starter == 0) {
-		int r = mariadb->start(&shop.place, &shop.server, &shop.why);
+		int r = box_engine->start(&shop.place, &shop.server, &shop.why);
 
 		r = r < 0 ? r : (int)write(fds[1], &shop.server.pid, sizeof server);
 		pause();
@@ -257,7 +171,7 @@ static void a_server_that_cannot_start_says_why_in_its_own_words(void)
 	check(r == -ECHILD, "%d", r);
 	engine_kill(&shop.server);
 	shop.place.options = NULL;
-	mariadb->explain(&shop.place, text, sizeof text);
+	box_engine->explain(&shop.place, text, sizeof text);
 	check(strstr(text, "no_such_option_at_all") && !strchr(text, '\n'), "%s", text);
 }
 
@@ -290,7 +204,7 @@ static void a_password_changed_behind_our_back_is_told_apart_from_not_yet(void)
 		      text, sizeof text) == 0,
 	      "%s", text);
 	(void)defaults;
-	r = mariadb->ping(&shop.place, &shop.why);
+	r = box_engine->ping(&shop.place, &shop.why);
 	check(r == -EACCES, "%d %s", r, shop.why.text);
 }
 
@@ -298,10 +212,10 @@ static void a_directory_in_use_is_not_taken_over(void)
 {
 	struct problem why;
 
-	check(mariadb->inspect(shop.data, &why) == -EBUSY && strstr(why.text, "in use"), "%s",
+	check(box_engine->inspect(shop.data, &why) == -EBUSY && strstr(why.text, "in use"), "%s",
 	      why.text);
 	check(down(&shop) == 0);
-	check(mariadb->inspect(shop.data, &why) == 0, "%s", why.text);
+	check(box_engine->inspect(shop.data, &why) == 0, "%s", why.text);
 }
 
 static void an_adopted_directory_lets_us_in_and_keeps_other_accounts(void)
@@ -309,7 +223,7 @@ static void an_adopted_directory_lets_us_in_and_keeps_other_accounts(void)
 	char text[256];
 	int r;
 
-	r = mariadb->adopt(&shop.place, &shop.why);
+	r = box_engine->adopt(&shop.place, &shop.why);
 	require(r == 0, "%d %s", r, shop.why.text);
 	r = up(&shop);
 	require(r == 0, "%d %s", r, shop.why.text);
@@ -323,43 +237,30 @@ static void an_adopted_directory_lets_us_in_and_keeps_other_accounts(void)
 	check(down(&shop) == 0);
 }
 
-static void put_file(const char *dir, const char *name, const char *text)
-{
-	char path[2 * PATH_MAX];
-	FILE *file;
-
-	snprintf(path, sizeof path, "%s/%s", dir, name);
-	file = fopen(path, "w");
-	if (file) {
-		fputs(text, file);
-		fclose(file);
-	}
-}
-
 static void what_is_not_a_directory_of_ours_is_refused(void)
 {
 	char newer[128], path[256];
 	struct problem why;
 
-	check(mariadb->inspect("/nonexistent", &why) == -ENOENT);
-	snprintf(newer, sizeof newer, "%s/newer", top);
+	check(box_engine->inspect("/nonexistent", &why) == -ENOENT);
+	snprintf(newer, sizeof newer, "%s/newer", box_top);
 	mkdir(newer, 0755);
-	check(mariadb->inspect(newer, &why) == -ENOENT && strstr(why.text, "ibdata1"), "%s",
+	check(box_engine->inspect(newer, &why) == -ENOENT && strstr(why.text, "ibdata1"), "%s",
 	      why.text);
-	put_file(newer, "ibdata1", "");
-	put_file(newer, "aria_log_control", "");
+	box_put_file(newer, "ibdata1", "");
+	box_put_file(newer, "aria_log_control", "");
 	snprintf(path, sizeof path, "%s/mysql", newer);
 	mkdir(path, 0755);
-	check(mariadb->inspect(newer, &why) == 0, "%s", why.text);
-	put_file(newer, "mysql_upgrade_info", "99.1.2-MariaDB");
-	check(mariadb->inspect(newer, &why) == -EPROTONOSUPPORT, "%s", why.text);
-	put_file(newer, "mysql_upgrade_info", "10.5.2-MariaDB");
-	check(mariadb->inspect(newer, &why) == 0, "%s", why.text);
-	put_file(path, "elsewhere.isl", "/somewhere/elsewhere.ibd");
-	check(mariadb->inspect(newer, &why) == -ENOTSUP && strstr(why.text, "elsewhere.isl"), "%s",
-	      why.text);
-	put_file(newer, "mysql.ibd", "");
-	check(mariadb->inspect(newer, &why) == -ENOTSUP && strstr(why.text, "MySQL 8"), "%s",
+	check(box_engine->inspect(newer, &why) == 0, "%s", why.text);
+	box_put_file(newer, "mysql_upgrade_info", "99.1.2-MariaDB");
+	check(box_engine->inspect(newer, &why) == -EPROTONOSUPPORT, "%s", why.text);
+	box_put_file(newer, "mysql_upgrade_info", "10.5.2-MariaDB");
+	check(box_engine->inspect(newer, &why) == 0, "%s", why.text);
+	box_put_file(path, "elsewhere.isl", "/somewhere/elsewhere.ibd");
+	check(box_engine->inspect(newer, &why) == -ENOTSUP && strstr(why.text, "elsewhere.isl"),
+	      "%s", why.text);
+	box_put_file(newer, "mysql.ibd", "");
+	check(box_engine->inspect(newer, &why) == -ENOTSUP && strstr(why.text, "MySQL 8"), "%s",
 	      why.text);
 }
 
@@ -372,24 +273,15 @@ static void a_path_too_long_for_a_socket_is_refused_in_one_line(void)
 		 "a-directory-whose-name-alone-is-so-long-that-no-socket-below-it-fits-into-an-"
 		 "address",
 		 0);
-	r = mariadb->create(&box.place, &box.why);
+	r = box_engine->create(&box.place, &box.why);
 	check(r == -ENAMETOOLONG && strstr(box.why.text, "too long for a socket"), "%d %s", r,
 	      box.why.text);
 }
 
 int main(void)
 {
-	struct problem why;
-	char version[128];
-
-	mariadb = engine_find("mariadb", NULL);
-	if ((mariadb->check)(version, &why) < 0) {
-		SKIP("everything about a real server", why.text);
+	if (!box_begin("mariadb"))
 		return tap_done();
-	}
-	strcpy(top, "/tmp/unspill-engine-XXXXXX");
-	if (!mkdtemp(top) || chmod(top, 0755) < 0)
-		return 1;
 	RUN(a_new_directory_is_made_and_its_server_answers);
 	RUN(no_account_is_open_without_a_password);
 	RUN(the_password_is_on_no_command_line_and_in_no_log);
@@ -406,6 +298,6 @@ int main(void)
 	RUN(what_is_not_a_directory_of_ours_is_refused);
 	RUN(a_path_too_long_for_a_socket_is_refused_in_one_line);
 	engine_kill(&shop.server);
-	remove_tree(top);
+	remove_tree(box_top);
 	return tap_done();
 }

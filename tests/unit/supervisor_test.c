@@ -47,7 +47,7 @@ static int fake_start(const struct engine_place *place, struct engine_server *re
 		return problem(why, -ENOEXEC, "no program");
 	r = process_spawn(&options, &process, why);
 	if (r == 0)
-		*ret = (struct engine_server){process.pid, process.pidfd};
+		*ret = (struct engine_server){process.pid, process.pidfd, 0};
 	return r;
 }
 
