@@ -57,6 +57,14 @@ struct disk_ops {
 	/* Atomic, replaces `to`.  Durable after sync_names() of both folders. */
 	int (*rename)(struct disk *disk, const char *from, const char *to);
 	int (*remove)(struct disk *disk, const char *name);
+	/*
+	 * The file gets one more name, `new_name` on the disk `to`: what is written by one name is
+	 * read by the other.  -EEXIST; -EXDEV where the two disks cannot share files; -EMLINK.
+	 * Durable after sync_names() on `to`.
+	 */
+	int (*link)(struct disk *disk, const char *name, struct disk *to, const char *new_name);
+	/* How many names the file has, on this disk and on others. */
+	int (*links)(struct disk *disk, const char *name, unsigned *ret);
 	/* Make creations, renames and removals in `folder` ("" is the top) durable. */
 	int (*sync_names)(struct disk *disk, const char *folder);
 	/*
@@ -102,6 +110,11 @@ struct disk_file_ops {
 	int (*punch)(struct disk_file *file, uint64_t offset, uint64_t size);
 	int (*truncate)(struct disk_file *file, uint64_t size);
 	int (*size)(struct disk_file *file, uint64_t *ret);
+	/*
+	 * Make it as `from`, a file of the same disk, without copying: the two share their blocks
+	 * until one of them is written to.  -EOPNOTSUPP where there is no such thing.
+	 */
+	int (*reflink)(struct disk_file *file, struct disk_file *from);
 	/* Bytes of space it takes on the disk (sparse parts do not count). */
 	int (*allocated)(struct disk_file *file, uint64_t *ret);
 	void (*close)(struct disk_file *file);
@@ -121,6 +134,15 @@ static inline int disk_rename(struct disk *disk, const char *from, const char *t
 static inline int disk_remove(struct disk *disk, const char *name)
 {
 	return disk->ops->remove(disk, name);
+}
+static inline int disk_link(struct disk *disk, const char *name, struct disk *to,
+			    const char *new_name)
+{
+	return disk->ops->link(disk, name, to, new_name);
+}
+static inline int disk_links(struct disk *disk, const char *name, unsigned *ret)
+{
+	return disk->ops->links(disk, name, ret);
 }
 static inline int disk_sync_names(struct disk *disk, const char *folder)
 {
@@ -190,6 +212,10 @@ static inline int disk_file_size(struct disk_file *file, uint64_t *ret)
 {
 	return file->ops->size(file, ret);
 }
+static inline int disk_file_reflink(struct disk_file *file, struct disk_file *from)
+{
+	return file->ops->reflink(file, from);
+}
 static inline int disk_file_allocated(struct disk_file *file, uint64_t *ret)
 {
 	return file->ops->allocated(file, ret);
@@ -251,8 +277,8 @@ struct disk *disk_memory_new(uint64_t seed);
 void disk_memory_limit(struct disk *disk, uint64_t bytes);
 
 /*
- * Calls that change or sync the disk (open with DISK_CREATE, rename, remove, sync_names, write,
- * write_durable, sync, write_zeros, allocate, punch, truncate) are counted, from 1.
+ * Calls that change or sync the disk (open with DISK_CREATE, rename, remove, link, sync_names,
+ * write, write_durable, sync, write_zeros, allocate, punch, truncate) are counted, from 1.
  * disk_memory_calls() is the number so far.
  */
 uint64_t disk_memory_calls(struct disk *disk);

@@ -118,6 +118,15 @@ static int lending_size(struct disk_file *file, uint64_t *ret)
 	return disk_file_size(file_of(file)->below, ret);
 }
 
+static int lending_reflink(struct disk_file *file, struct disk_file *from)
+{
+	struct lending_file *f = file_of(file);
+	int r;
+
+	WITH_ROOM(f->owner, NAME_BYTES, r, disk_file_reflink(f->below, file_of(from)->below));
+	return r;
+}
+
 static int lending_allocated(struct disk_file *file, uint64_t *ret)
 {
 	return disk_file_allocated(file_of(file)->below, ret);
@@ -139,6 +148,7 @@ static const struct disk_file_ops file_ops = {
 	.punch = lending_punch,
 	.truncate = lending_truncate,
 	.size = lending_size,
+	.reflink = lending_reflink,
 	.allocated = lending_allocated,
 	.close = lending_file_close,
 };
@@ -175,6 +185,24 @@ static int lending_remove(struct disk *disk, const char *name)
 	return disk_remove(lending_of(disk)->below, name);
 }
 
+static const struct disk_ops lending_ops;
+
+static int lending_link(struct disk *disk, const char *name, struct disk *to, const char *new_name)
+{
+	struct lending *lending = lending_of(disk);
+	int r;
+
+	if (to->ops == &lending_ops)
+		to = lending_of(to)->below;
+	WITH_ROOM(lending, NAME_BYTES, r, disk_link(lending->below, name, to, new_name));
+	return r;
+}
+
+static int lending_links(struct disk *disk, const char *name, unsigned *ret)
+{
+	return disk_links(lending_of(disk)->below, name, ret);
+}
+
 static int lending_sync_names(struct disk *disk, const char *folder)
 {
 	return disk_sync_names(lending_of(disk)->below, folder);
@@ -205,6 +233,8 @@ static const struct disk_ops lending_ops = {
 	.open = lending_open,
 	.rename = lending_rename,
 	.remove = lending_remove,
+	.link = lending_link,
+	.links = lending_links,
 	.sync_names = lending_sync_names,
 	.list = lending_list,
 	.space = lending_space,

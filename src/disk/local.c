@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -100,6 +102,39 @@ static int local_remove(struct disk *disk, const char *name)
 	if (!name_ok(name))
 		return -EINVAL;
 	return unlinkat(local_of(disk)->dir, name, 0) < 0 ? -errno : 0;
+}
+
+static const struct disk_ops local_ops;
+
+static int local_link(struct disk *disk, const char *name, struct disk *to, const char *new_name)
+{
+	int dir = local_of(disk)->dir, to_dir, r;
+
+	if (to->ops != &local_ops)
+		return -EXDEV;
+	if (!name_ok(name) || !name_ok(new_name))
+		return -EINVAL;
+	to_dir = local_of(to)->dir;
+	if (linkat(dir, name, to_dir, new_name, 0) == 0)
+		return 0;
+	if (errno != ENOENT || faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	r = make_folder(local_of(to), new_name);
+	if (r < 0)
+		return r;
+	return linkat(dir, name, to_dir, new_name, 0) < 0 ? -errno : 0;
+}
+
+static int local_links(struct disk *disk, const char *name, unsigned *ret)
+{
+	struct stat st;
+
+	if (!name_ok(name))
+		return -EINVAL;
+	if (fstatat(local_of(disk)->dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	*ret = st.st_nlink;
+	return 0;
 }
 
 static int local_sync_names(struct disk *disk, const char *folder)
@@ -380,6 +415,17 @@ static int local_size(struct disk_file *file, uint64_t *ret)
 	return 0;
 }
 
+static int local_reflink(struct disk_file *file, struct disk_file *from)
+{
+	if (ioctl(file_of(file)->fd, FICLONE, file_of(from)->fd) == 0)
+		return 0;
+	/* The words of filesystems that cannot, or not for these two. */
+	if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EXDEV || errno == EINVAL ||
+	    errno == ENOSYS)
+		return -EOPNOTSUPP;
+	return -errno;
+}
+
 static int local_allocated(struct disk_file *file, uint64_t *ret)
 {
 	struct stat st;
@@ -411,6 +457,7 @@ static const struct disk_file_ops file_ops = {
 	.punch = local_punch,
 	.truncate = local_truncate,
 	.size = local_size,
+	.reflink = local_reflink,
 	.allocated = local_allocated,
 	.close = local_file_close,
 };
@@ -500,6 +547,8 @@ static const struct disk_ops local_ops = {
 	.open = local_open,
 	.rename = local_rename,
 	.remove = local_remove,
+	.link = local_link,
+	.links = local_links,
 	.sync_names = local_sync_names,
 	.list = local_list,
 	.space = local_space,

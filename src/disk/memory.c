@@ -73,6 +73,7 @@ struct node {
 	size_t change_count, change_room;
 	uint8_t *blocks; /* one per DISK_BLOCK of `now`: takes space */
 	size_t block_count;
+	struct node *heir; /* while a disk is copied: what this one, with all its names, becomes */
 };
 
 static void image_reach(struct image *image, uint64_t end)
@@ -600,6 +601,11 @@ static int memory_size(struct disk_file *file, uint64_t *ret)
 	return end(memory, r);
 }
 
+static int memory_reflink(struct disk_file *file, struct disk_file *from)
+{
+	return -EOPNOTSUPP;
+}
+
 static int memory_allocated(struct disk_file *file, uint64_t *ret)
 {
 	struct memory *memory = file_of(file)->memory;
@@ -635,6 +641,7 @@ static const struct disk_file_ops file_ops = {
 	.punch = memory_punch,
 	.truncate = memory_truncate,
 	.size = memory_size,
+	.reflink = memory_reflink,
 	.allocated = memory_allocated,
 	.close = memory_file_close,
 };
@@ -715,6 +722,39 @@ static int memory_remove(struct disk *disk, const char *name)
 	if (verdict == DO_IT || dice_keep(roll(memory)))
 		change_names(memory, NAME_REMOVE, name, NULL, node);
 	return end(memory, verdict == DO_PART ? -EIO : 0);
+}
+
+static int memory_link(struct disk *disk, const char *name, struct disk *to, const char *new_name)
+{
+	struct memory *memory = memory_of(disk);
+	enum verdict verdict;
+	struct node *node;
+
+	if (to != disk)
+		return -EXDEV;
+	verdict = begin(memory);
+	node = names_get(&memory->names, name);
+	if (verdict == DO_NOTHING)
+		return end(memory, -EIO);
+	if (!node)
+		return end(memory, -ENOENT);
+	if (names_get(&memory->names, new_name))
+		return end(memory, -EEXIST);
+	if (verdict == DO_IT || dice_keep(roll(memory)))
+		change_names(memory, NAME_CREATE, new_name, NULL, node);
+	return end(memory, verdict == DO_PART ? -EIO : 0);
+}
+
+static int memory_links(struct disk *disk, const char *name, unsigned *ret)
+{
+	struct memory *memory = memory_of(disk);
+	int r = begin_look(memory);
+	struct node *node = names_get(&memory->names, name);
+
+	*ret = 0;
+	for (size_t i = 0; i < memory->names.count; i++)
+		*ret += memory->names.at[i].node == node;
+	return end(memory, r < 0 ? r : node ? 0 : -ENOENT);
 }
 
 static bool change_is_in(const struct name_change *change, const char *folder, size_t size)
@@ -821,6 +861,8 @@ static const struct disk_ops memory_ops = {
 	.open = memory_open,
 	.rename = memory_rename,
 	.remove = memory_remove,
+	.link = memory_link,
+	.links = memory_links,
 	.sync_names = memory_sync_names,
 	.list = memory_list,
 	.space = memory_space,
@@ -929,11 +971,25 @@ static void names_survive(struct memory *old, struct names *names, struct dice *
 	free(lost);
 }
 
-static void names_put_stable(struct memory *memory, const char *text, struct node *node)
+/*
+ * The same names for what becomes of the nodes: one each, however many names it has.  `become`
+ * makes it.
+ */
+static void names_inherit(struct memory *memory, const struct names *names,
+			  struct node *(*become)(struct memory *memory, const struct node *old,
+						 struct dice *dice),
+			  struct dice *dice)
 {
-	names_set(memory, &memory->names, text, node);
-	names_set(memory, &memory->stable_names, text, node);
-	node_unref(node);
+	for (size_t i = 0; i < names->count; i++) {
+		struct node *old = names->at[i].node;
+
+		if (!old->heir)
+			old->heir = become(memory, old, dice);
+		names_set(memory, &memory->names, names->at[i].text, old->heir);
+		names_set(memory, &memory->stable_names, names->at[i].text, old->heir);
+	}
+	for (size_t i = 0; i < names->count; i++)
+		node_unref(take(names->at[i].node->heir));
 }
 
 struct disk *disk_memory_power_on(struct disk *disk, uint64_t seed)
@@ -946,16 +1002,14 @@ struct disk *disk_memory_power_on(struct disk *disk, uint64_t seed)
 	dice_init(&dice, seed);
 	pthread_mutex_lock(&old->lock);
 	names_survive(old, &names, &dice);
-	for (size_t i = 0; i < names.count; i++)
-		names_put_stable(memory, names.at[i].text,
-				 node_survive(memory, names.at[i].node, &dice));
+	names_inherit(memory, &names, node_survive, &dice);
 	names_done(&names);
 	memory->limit = old->limit;
 	pthread_mutex_unlock(&old->lock);
 	return &memory->disk;
 }
 
-static struct node *node_copy(struct memory *memory, const struct node *old)
+static struct node *node_copy(struct memory *memory, const struct node *old, struct dice *dice)
 {
 	struct node *node = node_new();
 
@@ -972,9 +1026,7 @@ struct disk *disk_memory_copy(struct disk *disk)
 
 	pthread_mutex_lock(&old->lock);
 	memory = memory_of(disk_memory_new(old->dice.state));
-	for (size_t i = 0; i < old->names.count; i++)
-		names_put_stable(memory, old->names.at[i].text,
-				 node_copy(memory, old->names.at[i].node));
+	names_inherit(memory, &old->names, node_copy, NULL);
 	memory->limit = old->limit;
 	pthread_mutex_unlock(&old->lock);
 	return &memory->disk;

@@ -163,6 +163,37 @@ static void there_is_space_and_it_shrinks(void)
 	check(space.bytes_free > 0 && space.bytes_free <= space.bytes_total);
 }
 
+static void a_file_with_two_names_is_one_file(void)
+{
+	CLEANUP(disk) struct disk *elsewhere = disk_memory_new(9);
+	unsigned links = 0;
+
+	require(put(disk, "two/first", "both", 0) == 0);
+	check(disk_links(disk, "two/first", &links) == 0 && links == 1);
+	check(disk_links(disk, "two/none", &links) == -ENOENT);
+	require(disk_link(disk, "two/first", disk, "other/second") == 0);
+	check(disk_links(disk, "two/first", &links) == 0 && links == 2);
+	check(disk_link(disk, "two/first", disk, "other/second") == -EEXIST);
+	check(disk_link(disk, "two/none", disk, "other/third") == -ENOENT);
+	check(disk_link(disk, "two/first", elsewhere, "other/second") == -EXDEV);
+	check(put(disk, "other/second", "BOTH", 0) == 0 && holds(disk, "two/first", "BOTH"));
+	check(disk_remove(disk, "two/first") == 0 && holds(disk, "other/second", "BOTH"));
+	check(disk_links(disk, "other/second", &links) == 0 && links == 1);
+}
+
+static void a_reflink_is_a_copy_or_is_refused(void)
+{
+	CLEANUP(disk_file) struct disk_file *from = NULL, *to = NULL;
+	int r;
+
+	require(put(disk, "whole-from", "reflink", 0) == 0);
+	require(disk_open(disk, "whole-from", 0, &from) == 0);
+	require(disk_open(disk, "whole-to", DISK_CREATE, &to) == 0);
+	r = disk_file_reflink(to, from);
+	check(r == -EOPNOTSUPP || (r == 0 && holds(disk, "whole-to", "reflink")), "%d", r);
+	check(disk_file_write(to, "X", 1, 0) == 0 && holds(disk, "whole-from", "reflink"));
+}
+
 static void contract_of_every_disk(void)
 {
 	RUN(a_file_is_read_back_as_written);
@@ -174,6 +205,8 @@ static void contract_of_every_disk(void)
 	RUN(replacing_a_file_leaves_the_new_one_only);
 	RUN(reading_a_whole_file_minds_the_limit);
 	RUN(there_is_space_and_it_shrinks);
+	RUN(a_file_with_two_names_is_one_file);
+	RUN(a_reflink_is_a_copy_or_is_refused);
 }
 
 /* --- The directory ------------------------------------------------------------------------ */
@@ -423,6 +456,21 @@ static void without_power_nothing_works_and_the_rest_comes_back(void)
 	disk_file_close(take(file));
 }
 
+static void a_file_with_two_names_is_still_one_after_a_power_cut(void)
+{
+	struct disk *memory = disk_memory_new(5), *left;
+
+	disk = memory;
+	check(put(disk, "two/first", "both", 0) == 0 && disk_sync_names(disk, "two") == 0);
+	check(disk_link(disk, "two/first", disk, "two/second") == 0 &&
+	      disk_sync_names(disk, "two") == 0);
+	left = disk_memory_power_on(memory, 1);
+	disk = left;
+	check(put(disk, "two/second", "BOTH", 0) == 0 && holds(disk, "two/first", "BOTH"));
+	disk_close(left);
+	disk_close(memory);
+}
+
 static void the_limit_is_kept_and_what_is_removed_is_free_again(void)
 {
 	CLEANUP(disk) struct disk *m = disk_memory_new(1);
@@ -528,6 +576,7 @@ int main(void)
 	RUN(the_chosen_call_fails_and_later_ones_as_asked);
 	RUN(after_a_failed_sync_the_next_one_proves_nothing);
 	RUN(without_power_nothing_works_and_the_rest_comes_back);
+	RUN(a_file_with_two_names_is_still_one_after_a_power_cut);
 	RUN(the_limit_is_kept_and_what_is_removed_is_free_again);
 	RUN(a_lending_disk_is_full_only_when_nothing_more_is_lent);
 	RUN(damage_is_seen_and_survives);
