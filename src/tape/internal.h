@@ -7,6 +7,7 @@
  *	recover.c   what tape_open() does with what it finds
  *	read.c      read, scan, find by time
  *	packer.c    put a pack in the place of segments
+ *	share.c     the same files for a tape elsewhere
  *	verify.c    tape_verify(), which shares only formats with the rest
  *
  * One lock, `lock`, guards everything that changes.  It is never held during I/O: who does I/O sets
@@ -96,6 +97,12 @@ struct tape {
 	uint64_t pack_from, pack_to;
 	atomic_uint_fast64_t pack_debt; /* see tape_pack_debt(); written with the lock held */
 	unsigned readers[2], turn;
+
+	/*
+	 * While a tape elsewhere gets further names for our files (`sharing`), none becomes a
+	 * spare; who begins with that waits for those who are at it (`discarding`).
+	 */
+	unsigned sharing, discarding;
 
 	struct tape_stats stats;
 	struct files files, pack_files;

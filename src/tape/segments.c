@@ -213,28 +213,46 @@ static int remove_files(struct tape *tape, uint64_t lsn, int spare)
 	return disk_sync_names(tape->disk, TAPE_FOLDER);
 }
 
+/* Another tape has it too: see tape_share().  When in doubt it is so. */
+static bool is_shared(struct tape *tape, uint64_t lsn)
+{
+	char name[TAPE_NAME_MAX];
+	unsigned links;
+
+	return disk_links(tape->disk, segment_name(name, lsn), &links) < 0 || links > 1;
+}
+
 int segments_discard(struct tape *tape, uint64_t lsn)
 {
 	bool short_of_room = spares_room_for(tape, tape->options.segment_bytes) < 0;
+	bool shared;
 	size_t spares;
 	int r, spare;
 
 	pthread_mutex_lock(&tape->lock);
+	tape->discarding++;
+	shared = tape->sharing > 0;
+	pthread_mutex_unlock(&tape->lock);
+	shared = shared || is_shared(tape, lsn);
+
+	pthread_mutex_lock(&tape->lock);
 	/* With the disk short only what is held is kept. */
 	spares = tape->options.spares_held + (short_of_room ? 0 : TAPE_SPARES_TO_RECYCLE);
-	spare = spares_count(tape, SPARE_READY) < spares ? spares_find(tape, SPARE_NONE) : -1;
+	spare = !shared && spares_count(tape, SPARE_READY) < spares ? spares_find(tape, SPARE_NONE)
+								    : -1;
 	if (spare >= 0)
 		tape->spares[spare].state = SPARE_BUSY;
 	pthread_mutex_unlock(&tape->lock);
 
 	files_forget(&tape->files, lsn);
 	r = remove_files(tape, lsn, spare);
-	if (spare >= 0) {
-		pthread_mutex_lock(&tape->lock);
+	pthread_mutex_lock(&tape->lock);
+	if (spare >= 0)
 		tape->spares[spare] =
 			(struct spare){r == 0 ? SPARE_READY : SPARE_NONE, .blank = false};
-		pthread_mutex_unlock(&tape->lock);
-	}
+	if (--tape->discarding == 0)
+		pthread_cond_broadcast(&tape->changed);
+	pthread_mutex_unlock(&tape->lock);
 	return r;
 }
 

@@ -239,6 +239,20 @@ int tape_pack(struct tape *tape, uint64_t lsn, unsigned count,
  */
 uint64_t tape_pack_debt(struct tape *tape);
 
+/*
+ * Give `to` (an empty disk that can share files with the tape's own: disk_link()) the tape as it is
+ * now.  Nothing is copied but the segment that records are appended to; appending goes on
+ * meanwhile, and what is appended later is not in it.  Opened there it is this tape, up to
+ * `*ret_end`, and from then on the two go their own ways: a file that has two names is neither
+ * changed nor recycled by either.  `fleeting`: nobody will need it after a crash, so nothing is
+ * made durable over there.
+ *
+ * The caller sees to it that no segment is dropped meanwhile.  -EXDEV when the two disks cannot
+ * share files, or a disk's -errno, with `why`.  What was done until then is left.
+ */
+int tape_share(struct tape *tape, struct disk *to, bool fleeting, uint64_t *ret_end,
+	       struct problem *why);
+
 struct tape_stats {
 	uint64_t records_appended, bytes_appended; /* since open */
 	uint64_t syncs_asked, flushes;             /* syncs asked for, device flushes made */

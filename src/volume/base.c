@@ -23,6 +23,7 @@ struct base_file {
 	uint64_t ino;
 	struct run *runs; /* sorted, not adjacent */
 	size_t run_count, run_room;
+	bool own; /* known to have no other names; of whoever may write */
 	/* Guarded by base->mutex: */
 	struct disk_file *data, *sums;
 	unsigned users;
@@ -162,6 +163,44 @@ static int cannot_open(struct base_file *file, int r, struct problem *why)
 	return problem_errno(why, r == -ENOENT ? -EBADMSG : r,
 			     "base/%016llx.dat or .sum cannot be opened; inode %llu is lost",
 			     (unsigned long long)file->ino, (unsigned long long)file->ino);
+}
+
+static void put_file(struct base *base, struct base_file *file);
+
+static int count_names(struct base *base, uint64_t ino, const char *kind)
+{
+	char name[DISK_NAME_MAX];
+	unsigned links = 0;
+	int r;
+
+	file_name(ino, kind, name);
+	r = disk_links(base->disk, name, &links);
+	return r < 0 ? r : (int)links;
+}
+
+/* 1, 0, or -errno.  What does not exist yet is nobody else's. */
+static int is_own(struct base *base, struct base_file *file)
+{
+	int data, sums;
+
+	if (file->own)
+		return 1;
+	data = count_names(base, file->ino, "dat");
+	sums = count_names(base, file->ino, "sum");
+	if ((data < 0 && data != -ENOENT) || (sums < 0 && sums != -ENOENT))
+		return data < 0 && data != -ENOENT ? data : sums;
+	file->own = data <= 1 && sums <= 1;
+	return file->own;
+}
+
+/* As get_file(), for who writes into what is there: never into another volume's base. */
+static int get_own_file(struct base *base, struct base_file *file)
+{
+	int r = is_own(base, file);
+
+	if (r < 0)
+		return r;
+	return r ? get_file(base, file, DISK_CREATE) : -EUCLEAN;
 }
 
 static void put_file(struct base *base, struct base_file *file)
@@ -427,7 +466,7 @@ int base_allocate(struct base *base, uint64_t ino, uint64_t offset, uint64_t siz
 {
 	struct base_file *file = make_file(base, ino);
 	uint64_t page = offset / PAGE_BYTES, last = (offset + size - 1) / PAGE_BYTES;
-	int r = get_file(base, file, DISK_CREATE);
+	int r = get_own_file(base, file);
 
 	if (r < 0)
 		return r;
@@ -442,7 +481,7 @@ int base_allocate(struct base *base, uint64_t ino, uint64_t offset, uint64_t siz
 int base_write(struct base *base, uint64_t ino, uint64_t offset, const void *data, size_t size)
 {
 	struct base_file *file = make_file(base, ino);
-	int r = get_file(base, file, DISK_CREATE);
+	int r = get_own_file(base, file);
 
 	if (r < 0)
 		return r;
@@ -454,7 +493,7 @@ int base_write(struct base *base, uint64_t ino, uint64_t offset, const void *dat
 int base_write_sums(struct base *base, uint64_t ino, const struct sum_page *page)
 {
 	struct base_file *file = make_file(base, ino);
-	int r = get_file(base, file, DISK_CREATE);
+	int r = get_own_file(base, file);
 
 	if (r < 0)
 		return r;
@@ -472,7 +511,7 @@ int base_shrink(struct base *base, uint64_t ino, uint64_t size)
 	if (!file)
 		return 0;
 	size = ALIGN_UP(size, BASE_BLOCK);
-	r = get_file(base, file, 0);
+	r = get_own_file(base, file);
 	if (r < 0)
 		return r;
 	r = disk_file_size(file->data, &old);
@@ -516,12 +555,26 @@ int base_remove(struct base *base, uint64_t ino)
 	return r < 0 && r != -ENOENT ? r : second < 0 && second != -ENOENT ? second : 0;
 }
 
+/* A copy that base_adopt() did not come to. */
+static bool is_copy(const char *name)
+{
+	size_t size = strlen(name);
+
+	return size > strlen(".dat.tmp") &&
+	       (strcmp(name + size - strlen(".dat.tmp"), ".dat.tmp") == 0 ||
+		strcmp(name + size - strlen(".sum.tmp"), ".sum.tmp") == 0);
+}
+
 static int remove_unknown(const char *name, void *arg)
 {
 	struct base *base = arg;
 	char path[DISK_NAME_MAX], kind[4];
 	uint64_t ino;
 
+	if (is_copy(name)) {
+		snprintf(path, sizeof path, "base/%.100s", name);
+		return disk_remove(base->disk, path);
+	}
 	if (sscanf(name, "%16" SCNx64 ".%3s", &ino, kind) != 2 || find_file(base, ino))
 		return 0;
 	file_name(ino, kind, path);
@@ -546,6 +599,190 @@ int base_for_each(struct base *base, int (*fn)(uint64_t ino, void *arg), void *a
 			return r;
 	}
 	return 0;
+}
+
+/* --- Shared with other volumes
+ * ------------------------------------------------------------------ */
+
+static int share_file(struct base *base, struct base_file *file, const char *kind, struct disk *to)
+{
+	char name[DISK_NAME_MAX];
+	int r;
+
+	file_name(file->ino, kind, name);
+	r = disk_link(base->disk, name, to, name);
+	/* One that a failed fold has made room for, and no more, need not be there. */
+	return r == -ENOENT && !file->run_count ? 0 : r;
+}
+
+int base_share(struct base *base, struct disk *to)
+{
+	map64_for_each (&base->files, slot) {
+		struct base_file *file = slot->value;
+		int r;
+
+		file->own = false;
+		r = share_file(base, file, "dat", to);
+		if (r == 0)
+			r = share_file(base, file, "sum", to);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int base_is_own(struct base *base, uint64_t ino)
+{
+	struct base_file *file = find_file(base, ino);
+
+	return file ? is_own(base, file) : 1;
+}
+
+struct copy {
+	struct base_file *file;
+	struct disk_file *to;
+	bool (*go_on)(uint64_t bytes, void *arg);
+	void *arg;
+};
+
+/* Bytes as they are, damage included: their checksums are copied too.  Fewer at the end of the
+ * file. */
+static int copy_range(struct copy *copy, struct disk_file *from, uint64_t offset, size_t size)
+{
+	uint8_t bytes[BATCH_BLOCKS * BASE_BLOCK];
+	ssize_t got = disk_file_read(from, bytes, size, offset);
+	int r;
+
+	if (got <= 0)
+		return got;
+	r = disk_file_write(copy->to, bytes, got, offset);
+	if (r == 0 && copy->go_on && !copy->go_on(got, copy->arg))
+		return -ECANCELED;
+	return r;
+}
+
+/* The blocks that a page speaks for; holes stay holes. */
+static int copy_blocks(struct copy *copy, uint64_t index)
+{
+	struct sum_page page;
+	bool readable = read_page(copy->file, index, &page, NULL) == 0;
+	int r = 0;
+
+	for (size_t i = 0, count; i < SUMS_PER_PAGE && r == 0; i += MAX(count, (size_t)1)) {
+		for (count = 0; i + count < SUMS_PER_PAGE && count < BATCH_BLOCKS; count++)
+			if (readable && !from_le32(page.sums[i + count]))
+				break;
+		if (count)
+			r = copy_range(copy, copy->file->data, index * PAGE_BYTES + i * BASE_BLOCK,
+				       count * BASE_BLOCK);
+	}
+	return r;
+}
+
+static int copy_page(struct copy *copy, uint64_t index)
+{
+	return copy_range(copy, copy->file->sums, index * sizeof(struct sum_page),
+			  sizeof(struct sum_page));
+}
+
+/* All that the pages which exist speak for, by `each`. */
+static int copy_pages(struct copy *copy, int (*each)(struct copy *copy, uint64_t index))
+{
+	int r = 0;
+
+	for (size_t i = 0; i < copy->file->run_count; i++) {
+		const struct run *run = &copy->file->runs[i];
+
+		for (uint64_t page = run->first; page < run->first + run->count && r == 0; page++)
+			r = each(copy, page);
+	}
+	return r;
+}
+
+static void copy_name(uint64_t ino, const char *kind, char name[DISK_NAME_MAX])
+{
+	snprintf(name, DISK_NAME_MAX, "base/%016llx.%s.tmp", (unsigned long long)ino, kind);
+}
+
+static int copy_file(struct base *base, struct copy *copy, const char *kind, struct disk_file *from,
+		     int (*each)(struct copy *copy, uint64_t index))
+{
+	CLEANUP(disk_file) struct disk_file *to = NULL;
+	char name[DISK_NAME_MAX];
+	int r;
+
+	copy_name(copy->file->ino, kind, name);
+	r = disk_open(base->disk, name, DISK_CREATE, &to);
+	if (r < 0)
+		return r;
+	copy->to = to;
+	r = disk_file_truncate(to, 0);
+	if (r == 0)
+		r = disk_file_reflink(to, from);
+	if (r == -EOPNOTSUPP)
+		r = copy_pages(copy, each);
+	return r < 0 ? r : disk_file_sync(to);
+}
+
+int base_copy(struct base *base, uint64_t ino, bool (*go_on)(uint64_t bytes, void *arg), void *arg)
+{
+	struct base_file *file = find_file(base, ino);
+	struct copy copy = {.file = file, .go_on = go_on, .arg = arg};
+	int r;
+
+	if (!file)
+		return -ENOENT;
+	r = get_file(base, file, 0);
+	if (r < 0)
+		return r;
+	r = copy_file(base, &copy, "dat", file->data, copy_blocks);
+	if (r == 0)
+		r = copy_file(base, &copy, "sum", file->sums, copy_page);
+	put_file(base, file);
+	return r;
+}
+
+static int adopt_file(struct base *base, uint64_t ino, const char *kind)
+{
+	char name[DISK_NAME_MAX], copy[DISK_NAME_MAX];
+
+	file_name(ino, kind, name);
+	copy_name(ino, kind, copy);
+	return disk_rename(base->disk, copy, name);
+}
+
+int base_adopt(struct base *base, uint64_t ino)
+{
+	struct base_file *file = find_file(base, ino);
+	int r;
+
+	if (!file)
+		return -ENOENT;
+	r = adopt_file(base, ino, "dat");
+	if (r == 0)
+		r = adopt_file(base, ino, "sum");
+	pthread_mutex_lock(&base->mutex);
+	close_file(base, file);
+	pthread_mutex_unlock(&base->mutex);
+	return r;
+}
+
+uint64_t base_shared_bytes(struct base *base)
+{
+	uint64_t bytes = 0;
+
+	map64_for_each (&base->files, slot) {
+		struct base_file *file = slot->value;
+		uint64_t data = 0, sums = 0;
+
+		if (is_own(base, file) != 0 || get_file(base, file, 0) < 0)
+			continue;
+		disk_file_allocated(file->data, &data);
+		disk_file_allocated(file->sums, &sums);
+		put_file(base, file);
+		bytes += data + sums;
+	}
+	return bytes;
 }
 
 /* --- As bytes --------------------------------------------------------------------------------- */

@@ -5,6 +5,8 @@
  * pages that are checksummed themselves.  Which pages there are is kept in "base/state", so that a
  * missing one is noticed. A block without a checksum is a hole.
  *
+ * Files that other volumes have too (clones: base_share()) are not written to: -EUCLEAN.
+ *
  * The base changes only in a fold, in place: fold.h says how that survives a crash.  Locking:
  * readers hold the volume's base_lock shared; whoever writes blocks that a reader may read, or
  * removes files, holds it exclusively.
@@ -37,6 +39,29 @@ int base_read(struct base *base, uint64_t ino, uint64_t offset, void *buf, size_
 bool base_may_have_data(struct base *base, uint64_t ino, uint64_t offset, uint64_t size);
 /* Past the last byte that any page speaks for. */
 uint64_t base_data_end(struct base *base, uint64_t ino);
+
+/* --- Shared with other volumes ------------------------------------------------------------------
+ *
+ * A clone's base has the same files as its parent's, by further names.  So a file that has more
+ * than one name is never written to: who wants to first makes a copy its own.  With the volume's
+ * fold_lock.
+ */
+
+/* The base's files get further names on `to`. */
+int base_share(struct base *base, struct disk *to);
+/* The files of the inode are this base's alone: 1, 0, or -errno. */
+int base_is_own(struct base *base, uint64_t ino);
+/*
+ * Copies of the inode's files, durable but without their names.  `go_on` (may be NULL) is called
+ * with the bytes copied since the last call; false: give up (-ECANCELED).  Nobody changes the base
+ * meanwhile; base_adopt() makes use of the copies.
+ */
+int base_copy(struct base *base, uint64_t ino, bool (*go_on)(uint64_t bytes, void *arg), void *arg);
+/* The copies take the place of the files.  With base_lock held exclusively; sync "base" afterwards.
+ */
+int base_adopt(struct base *base, uint64_t ino);
+/* Space taken on the disk by files that are not this base's alone. */
+uint64_t base_shared_bytes(struct base *base);
 
 /* --- For the fold -------------------------------------------------------------------------------
  */

@@ -20,6 +20,7 @@ void figures_count_pins(struct volume *v)
 		bytes += v->checkpoints[i].bytes;
 	for (struct view *view = v->views; view; view = view->next)
 		pins++;
+	pins += v->holds;
 	pthread_mutex_lock(&v->notes_lock);
 	v->checkpoint_bytes = bytes;
 	v->pins = pins;
@@ -139,6 +140,9 @@ void volume_get_stats(struct volume *volume, struct volume_stats *ret)
 	pthread_rwlock_unlock(&volume->lock);
 
 	get_history(volume, ret);
+	pthread_mutex_lock(&volume->notes_lock);
+	ret->attached = volume->attached;
+	pthread_mutex_unlock(&volume->notes_lock);
 
 	pthread_mutex_lock(&volume->notes_lock);
 	get_rates(volume, ret);
@@ -148,6 +152,7 @@ void volume_get_stats(struct volume *volume, struct volume_stats *ret)
 	ret->checkpoint_bytes = volume->checkpoint_bytes;
 	ret->pins = volume->pins;
 	ret->base_bytes = volume->base_bytes;
+	ret->shared_bytes = volume->shared_bytes;
 	ret->space_short = volume->space_short;
 	memcpy(ret->last_error, volume->last_error, sizeof ret->last_error);
 	ret->last_error_time_us = volume->last_error_time_us;

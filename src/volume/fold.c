@@ -325,13 +325,32 @@ static int replace_image(struct volume *v, const char *name, uint64_t base, stru
 	return r < 0 ? r : disk_replace_file(v->fold_disk, name, bytes.data, bytes.size);
 }
 
+/*
+ * What the fold will change is to be this volume's alone, durably, before the fold must be
+ * finished: a clone may have the same files.
+ */
+static int own_files(struct volume *v)
+{
+	bool copied = false;
+	int r = 0;
+
+	state_for_each_inode (v->base_state, inode) {
+		if (r < 0 || !has_extents(inode))
+			continue;
+		r = clone_own_file(v, inode->ino, NULL, NULL);
+		copied = copied || r > 0;
+	}
+	return r >= 0 && copied ? disk_sync_names(v->fold_disk, "base") : MIN(r, 0);
+}
+
 static int write_intent(struct volume *v, struct moment horizon, bool careful,
 			struct buffer *ret_entries)
 {
 	struct staging *s = xcalloc(1, sizeof *s);
-	int r = 0;
+	int r;
 
 	s->careful = careful;
+	r = own_files(v);
 	state_for_each_inode (v->base_state, inode)
 		if (r >= 0 && has_extents(inode))
 			r = for_each_window(v, inode, stage_window, s);
@@ -640,7 +659,9 @@ static int redo(struct volume *v, struct image *intent, struct problem *why)
 	state_free(v->base_state);
 	v->base_state = take(intent->state);
 	raise_floor(v, intent->horizon);
-	r = put_blocks(v, &entries);
+	r = own_files(v);
+	if (r >= 0)
+		r = put_blocks(v, &entries);
 	if (r >= 0)
 		r = publish(v, intent->horizon);
 	if (r < 0)

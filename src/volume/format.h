@@ -15,7 +15,9 @@
 
 /* Bits of `incompatible`. */
 #define VOLUME_INCOMPAT_PACKS 1 /* there are packs in the place of segments */
-#define VOLUME_INCOMPAT_KNOWN VOLUME_INCOMPAT_PACKS
+/* Files may have further names in other volumes: those are not to be changed in place. */
+#define VOLUME_INCOMPAT_SHARED 2
+#define VOLUME_INCOMPAT_KNOWN (VOLUME_INCOMPAT_PACKS | VOLUME_INCOMPAT_SHARED)
 
 struct superblock {
 	le32 crc;           /* 0: CRC-32C of everything after it */
@@ -31,7 +33,7 @@ struct superblock {
 	le32 root_gid;      /* 64 */
 	le32 compatible;    /* 68: features that an older program may ignore */
 	le32 incompatible;  /* 72: features that it must refuse */
-	le32 padding0;      /* 76 */
+	le32 attached;      /* 76: 1: a clone whose base is not its own yet */
 	le64 history_max; /* 80: bytes that the history may take; 0: as many as there is room for */
 	uint8_t padding[40]; /* 88 */
 };

@@ -39,7 +39,7 @@ static void add_lineage(struct volume *v, struct lineages *l, uint64_t position)
 
 /*
  * From `horizon` to now: the horizon itself, the end of every branch that ends after it (the next
- * one begins there), now, and every view.
+ * one begins there), now, every view, and the base itself while it is held.
  */
 static void find_lineages(struct volume *v, uint64_t horizon, struct lineages *ret)
 {
@@ -51,6 +51,9 @@ static void find_lineages(struct volume *v, uint64_t horizon, struct lineages *r
 	add_lineage(v, ret, v->head.state->position);
 	for (struct view *view = v->views; view; view = view->next)
 		add_lineage(v, ret, view->moment.lsn);
+	/* Somebody stands on the base as it is. */
+	if (v->holds)
+		add_lineage(v, ret, v->base_position);
 	pthread_rwlock_unlock(&v->lock);
 }
 
@@ -192,7 +195,7 @@ static bool give_way(struct volume *v, bool urgent, struct moment *horizon)
 			return false;
 		volume_now(v, &next.end);
 	}
-	if (next.end.lsn <= horizon->lsn)
+	if (next.end.lsn <= horizon->lsn || v->holds)
 		return false;
 	for (struct view *view = v->views; view; view = view->next)
 		if (view->moment.lsn < next.end.lsn)

@@ -53,7 +53,10 @@ struct volume {
 		uint64_t position, bytes;
 	} * checkpoints; /* ascending; fold_lock */
 	size_t checkpoint_count, checkpoint_room;
-	struct view *views;  /* fold_lock */
+	struct view *views; /* fold_lock */
+	unsigned holds;     /* see volume_hold(); fold_lock */
+	bool attached; /* a clone whose base is not its own yet, and so one of the holds; fold_lock
+			*/
 	uint64_t step_limit; /* bytes of tape, since a step did not fit on the disk; 0: none */
 	int fold_error;      /* base_state cannot be trusted any more: no fold until reopened */
 
@@ -96,6 +99,13 @@ struct volume {
 
 	pthread_mutex_t super_lock; /* held while the superblock is read, changed and written */
 
+	/* The thread that detaches, and who else is at it. */
+	pthread_t detach_thread;
+	bool detach_runs;
+	bool detaching;             /* notes_lock */
+	pthread_cond_t detach_wake; /* with notes_lock: it is to stop */
+	uint64_t shared_bytes;      /* of the base, in files that are not its own; notes_lock */
+
 	/* The thread that repacks. */
 	pthread_t repack_thread;
 	bool repack_runs;
@@ -133,6 +143,9 @@ int volume_count_records(struct volume *v, uint64_t from, uint64_t to, uint64_t 
 /* Write the superblock as it is in memory. */
 int volume_write_superblock(struct disk *disk, const struct superblock *super);
 int volume_read_superblock(struct disk *disk, struct superblock *ret, struct problem *why);
+/* Before it is made use of: a program that does not know the feature must not open the volume any
+ * more. */
+int volume_add_feature(struct volume *v, uint32_t feature);
 
 /* checkpoint.c; all but the name with fold_lock */
 void checkpoint_name(uint64_t position, char name[DISK_NAME_MAX]);
@@ -186,6 +199,18 @@ int fold_sweep(struct volume *v, struct problem *why);
 int fold_recover(struct volume *v);
 /* Read "base/state" into the volume; *ret_timeline (may be NULL) is the one in it. */
 int fold_load_base(struct volume *v, struct timeline *ret_timeline, struct problem *why);
+
+/* clone.c */
+/*
+ * See to it that the files of the inode in the base are this volume's alone, so that a fold may
+ * change them.  1 when that took a copy: sync the names of "base" afterwards.  `go_on` as of
+ * base_copy().  Called with fold_lock.
+ */
+int clone_own_file(struct volume *v, uint64_t ino, bool (*go_on)(uint64_t bytes, void *arg),
+		   void *arg);
+void clone_start_thread(struct volume *v);
+/* `stop` has been set. */
+void clone_stop_thread(struct volume *v);
 
 /* repack.c */
 void repack_start_thread(struct volume *v);

@@ -132,6 +132,8 @@ int volume_start_thread(struct volume *v)
 	v->thread_runs = r == 0;
 	if (r == 0 && v->options.repack)
 		repack_start_thread(v);
+	if (r == 0 && v->attached && !v->options.thin)
+		clone_start_thread(v);
 	return -r;
 }
 
@@ -145,6 +147,7 @@ void volume_stop_thread(struct volume *v)
 	pthread_cond_broadcast(&v->round_done);
 	pthread_mutex_unlock(&v->notes_lock);
 	repack_stop_thread(v);
+	clone_stop_thread(v);
 	pthread_join(v->thread, NULL);
 	v->thread_runs = false;
 }

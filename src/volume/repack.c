@@ -235,22 +235,6 @@ static bool run_goes_on(uint64_t done, uint64_t total, void *arg)
 						 MAX(work->total, work->before + total), work->arg);
 }
 
-/* A program that knows no packs must not open the volume: it would take it for damaged. */
-static int say_that_there_are_packs(struct volume *v)
-{
-	struct superblock super;
-	int r;
-
-	pthread_mutex_lock(&v->super_lock);
-	r = volume_read_superblock(v->disk, &super, NULL);
-	if (r >= 0 && !(from_le32(super.incompatible) & VOLUME_INCOMPAT_PACKS)) {
-		super.incompatible = to_le32(from_le32(super.incompatible) | VOLUME_INCOMPAT_PACKS);
-		r = volume_write_superblock(v->disk, &super);
-	}
-	pthread_mutex_unlock(&v->super_lock);
-	return r;
-}
-
 static int pack_run(struct work *work, const struct run *run, struct problem *why)
 {
 	struct tape_pack_options options = {
@@ -258,7 +242,7 @@ static int pack_run(struct work *work, const struct run *run, struct problem *wh
 	struct volume *v = work->v;
 	int r;
 
-	r = say_that_there_are_packs(v);
+	r = volume_add_feature(v, VOLUME_INCOMPAT_PACKS);
 	if (r < 0)
 		return problem_errno(why, r, "cannot write the file 'volume'");
 	work->layout = (struct layout){0};

@@ -83,6 +83,21 @@ int volume_read_superblock(struct disk *disk, struct superblock *ret, struct pro
 	return 0;
 }
 
+int volume_add_feature(struct volume *v, uint32_t feature)
+{
+	struct superblock super;
+	int r;
+
+	pthread_mutex_lock(&v->super_lock);
+	r = volume_read_superblock(v->disk, &super, NULL);
+	if (r >= 0 && !(from_le32(super.incompatible) & feature)) {
+		super.incompatible = to_le32(from_le32(super.incompatible) | feature);
+		r = volume_write_superblock(v->disk, &super);
+	}
+	pthread_mutex_unlock(&v->super_lock);
+	return r;
+}
+
 /* --- Making ----------------------------------------------------------------------------------- */
 
 /* 64 MiB, or a 64th of a small disk. */
@@ -495,6 +510,8 @@ static int recover(struct volume *v, struct problem *why)
 		return r;
 	v->timeline.known = tape_end(v->tape);
 	v->base_bytes = base_bytes(v->base);
+	if (v->attached)
+		v->shared_bytes = base_shared_bytes(v->base);
 	r = volume_build_state(v, tape_end(v->tape), NULL, NULL, &v->head.state, why);
 	if (r < 0)
 		return r;
@@ -522,6 +539,7 @@ static void init_locks(struct volume *v)
 	pthread_cond_init(&v->round_done, NULL);
 	pthread_mutex_init(&v->super_lock, NULL);
 	pthread_cond_init(&v->repack_wake, NULL);
+	pthread_cond_init(&v->detach_wake, NULL);
 }
 
 static void volume_free(struct volume *v)
@@ -535,6 +553,7 @@ static void volume_free(struct volume *v)
 	buffer_done(&v->meta);
 	map64_done(&v->refs);
 	free(v->checkpoints);
+	pthread_cond_destroy(&v->detach_wake);
 	pthread_cond_destroy(&v->repack_wake);
 	pthread_mutex_destroy(&v->super_lock);
 	pthread_cond_destroy(&v->round_done);
@@ -592,6 +611,8 @@ int volume_open(struct disk *disk, const struct volume_options *options, struct 
 	v->created_us = from_le64(super.created_us);
 	v->window_us = from_le64(super.window_us);
 	v->history_max = from_le64(super.history_max);
+	v->attached = from_le32(super.attached);
+	v->holds = v->attached + options->hold;
 	r = recover(v, why);
 	if (r < 0)
 		return r;

@@ -62,6 +62,9 @@ struct volume_options {
 	uint64_t repack_bytes_per_second; /* limit on that; 0: 32 MiB/s */
 	uint64_t fold_bytes_per_second; /* limit on folding when the disk is not short; 0: 64 MiB/s
 					 */
+	bool hold;                      /* from the beginning: see volume_hold() */
+	bool thin;                      /* a clone stays attached: see volume_detach() */
+	uint64_t detach_bytes_per_second; /* limit on detaching in the background; 0: 32 MiB/s */
 	bool accept_loss;            /* open although acknowledged changes are lost: see tape.h */
 	bool read_only;              /* change nothing on the disk; changes return -EROFS */
 	int64_t (*clock)(void *arg); /* as in tape.h */
@@ -302,6 +305,53 @@ int volume_view(struct volume *volume, const struct moment *at, struct view **re
 void view_close(struct view *view);
 DEFINE_CLEANUP(struct view *, view, view_close)
 
+/* --- Clones -----------------------------------------------------------------------------------
+ *
+ * A clone is a volume of its own, made within a moment whatever the size: what of the parent's
+ * files will not change any more gets a second name, and nothing but the last segment of the tape
+ * is copied. It has the parent's whole past, to any moment of which it can be put back.  Neither
+ * ever sees what the other writes from then on.
+ *
+ * The base is what changes in place, in a fold.  So a clone is *attached* until it has files of its
+ * own there: it does not fold, and detaches in the background.  A fold of the parent is right at
+ * any time too, but has to copy what it shares first: whoever makes clones holds the parent's base
+ * (volume_hold()) as long as they are attached.
+ */
+
+struct volume_clone_options {
+	/* Nobody needs it after a crash: nothing is made durable, and its window has no end. */
+	bool fleeting;
+};
+
+/*
+ * Make a clone of the volume, as it is now, on the empty disk `to` (borrowed, as of disk_link()).
+ * *ret is the last moment that is in it.  -ENOTEMPTY when there is a volume on `to`, -EXDEV when it
+ * is on another filesystem, or a disk's -errno; then, and after a crash, what is there is no volume
+ * and the caller's to remove.
+ */
+int volume_clone(struct volume *volume, struct disk *to, const struct volume_clone_options *options,
+		 struct moment *ret, struct problem *why);
+
+/*
+ * While it is held, as often as it is released, the base stays as it is: no fold, and no history
+ * given up, also on a full disk.
+ */
+void volume_hold(struct volume *volume);
+void volume_release(struct volume *volume);
+
+/*
+ * A clone's base becomes its own.  A volume with a thread does it by itself, unless it is `thin`.
+ * 0, also when there is nothing to do; -EBUSY while the thread is at it; -ECANCELED when `progress`
+ * (may be NULL; bytes copied, bytes in all) said so; or the disk's -errno.  What was done stays
+ * done.
+ */
+int volume_detach(struct volume *volume, bool (*progress)(uint64_t done, uint64_t total, void *arg),
+		  void *arg, struct problem *why);
+
+/* The volume on `disk`, which need not be open: is it an attached clone?  1, 0, -ENOENT when there
+ * is no volume, or -errno. */
+int volume_is_attached(struct disk *disk);
+
 struct volume_step {
 	int64_t time_us; /* start of the step */
 	uint64_t records, bytes;
@@ -339,6 +389,8 @@ struct volume_stats {
 	double history_bytes_per_hour, history_bytes_needed;
 	uint64_t extents, inodes, memory_bytes; /* of the head */
 	uint64_t folds, checkpoints, pins;
+	bool attached;             /* a clone that has not detached yet */
+	uint64_t shared_bytes;     /* of the base, in files that other volumes have too */
 	uint64_t replayed_records; /* when it was opened */
 	bool folding, space_short; /* history is giving way to the live database */
 	int broken;                /* the errno that stopped the tape, or 0 */
