@@ -9,3 +9,9 @@
 
 /* Continue `crc` (0 to start) over `size` bytes.  crc32c(crc32c(0, a), b) == crc32c(0, ab). */
 uint32_t crc32c(uint32_t crc, const void *data, size_t size);
+
+/*
+ * The checksum of each `block` bytes of `data`, one after the other, into `ret`; the last block may
+ * be shorter.  What crc32c(0, ...) says of each, at up to three times its speed.
+ */
+void crc32c_blocks(const void *data, size_t size, size_t block, uint32_t *ret);

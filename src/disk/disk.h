@@ -86,6 +86,8 @@ struct disk_ops {
 struct disk_file_ops {
 	/* Bytes read: fewer than asked only at the end of the file. */
 	ssize_t (*read)(struct disk_file *file, void *buf, size_t size, uint64_t offset);
+	/* The range is going to be read: the disk may begin to fetch it, and does not wait. */
+	void (*prefetch)(struct disk_file *file, uint64_t offset, uint64_t size);
 	/* All or an error; after an error any part may have been written.  Durable after sync(). */
 	int (*write)(struct disk_file *file, const struct iovec *iov, int iov_count,
 		     uint64_t offset);
@@ -170,6 +172,10 @@ static inline ssize_t disk_file_read(struct disk_file *file, void *buf, size_t s
 				     uint64_t offset)
 {
 	return file->ops->read(file, buf, size, offset);
+}
+static inline void disk_file_prefetch(struct disk_file *file, uint64_t offset, uint64_t size)
+{
+	file->ops->prefetch(file, offset, size);
 }
 static inline int disk_file_writev(struct disk_file *file, const struct iovec *iov, int count,
 				   uint64_t offset)
@@ -272,6 +278,9 @@ struct disk *disk_lending_new(struct disk *below, bool (*lend)(uint64_t bytes, v
  * Everything random comes from `seed`.
  */
 struct disk *disk_memory_new(uint64_t seed);
+
+/* Bytes that prefetch() was called for so far; there is nothing else to see of it. */
+uint64_t disk_memory_prefetched(struct disk *disk);
 
 /* From now on there is room for `bytes` in all files together (0: no limit); beyond: -ENOSPC. */
 void disk_memory_limit(struct disk *disk, uint64_t bytes);

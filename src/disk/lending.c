@@ -48,6 +48,11 @@ static ssize_t lending_read(struct disk_file *file, void *buf, size_t size, uint
 	return disk_file_read(file_of(file)->below, buf, size, offset);
 }
 
+static void lending_prefetch(struct disk_file *file, uint64_t offset, uint64_t size)
+{
+	disk_file_prefetch(file_of(file)->below, offset, size);
+}
+
 static int lending_write(struct disk_file *file, const struct iovec *iov, int count,
 			 uint64_t offset)
 {
@@ -140,6 +145,7 @@ static void lending_file_close(struct disk_file *file)
 
 static const struct disk_file_ops file_ops = {
 	.read = lending_read,
+	.prefetch = lending_prefetch,
 	.write = lending_write,
 	.write_durable = lending_write_durable,
 	.sync = lending_sync,

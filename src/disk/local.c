@@ -236,6 +236,11 @@ static ssize_t local_read(struct disk_file *file, void *buf, size_t size, uint64
 	return done;
 }
 
+static void local_prefetch(struct disk_file *file, uint64_t offset, uint64_t size)
+{
+	posix_fadvise(file_of(file)->fd, (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
+}
+
 static int write_all(int fd, const void *buf, size_t size, uint64_t offset, int flags)
 {
 	while (size > 0) {
@@ -449,6 +454,7 @@ static void local_file_close(struct disk_file *base_file)
 
 static const struct disk_file_ops file_ops = {
 	.read = local_read,
+	.prefetch = local_prefetch,
 	.write = local_write,
 	.write_durable = local_write_durable,
 	.sync = local_sync,

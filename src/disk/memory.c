@@ -164,7 +164,7 @@ struct memory {
 	size_t name_change_count, name_change_room;
 	struct dice dice; /* for calls that do a part of their work */
 	uint64_t limit, used;
-	uint64_t calls;
+	uint64_t calls, prefetched;
 	uint64_t fail_call, cut_call; /* 0: none */
 	bool fail_forever;
 	bool power_off;
@@ -372,6 +372,15 @@ static ssize_t memory_read(struct disk_file *file, void *buf, size_t size, uint6
 		memcpy(buf, image->data + offset, size);
 	pthread_mutex_unlock(&memory->lock);
 	return size;
+}
+
+static void memory_prefetch(struct disk_file *file, uint64_t offset, uint64_t size)
+{
+	struct memory *memory = file_of(file)->memory;
+
+	pthread_mutex_lock(&memory->lock);
+	memory->prefetched += size;
+	pthread_mutex_unlock(&memory->lock);
 }
 
 static void add_change(struct node *node, const struct change *change)
@@ -633,6 +642,7 @@ static void memory_file_close(struct disk_file *file)
 
 static const struct disk_file_ops file_ops = {
 	.read = memory_read,
+	.prefetch = memory_prefetch,
 	.write = memory_write,
 	.write_durable = memory_write_durable,
 	.sync = memory_sync,
@@ -887,6 +897,16 @@ void disk_memory_limit(struct disk *disk, uint64_t bytes)
 	pthread_mutex_lock(&memory_of(disk)->lock);
 	memory_of(disk)->limit = bytes;
 	pthread_mutex_unlock(&memory_of(disk)->lock);
+}
+
+uint64_t disk_memory_prefetched(struct disk *disk)
+{
+	uint64_t bytes;
+
+	pthread_mutex_lock(&memory_of(disk)->lock);
+	bytes = memory_of(disk)->prefetched;
+	pthread_mutex_unlock(&memory_of(disk)->lock);
+	return bytes;
 }
 
 uint64_t disk_memory_calls(struct disk *disk)

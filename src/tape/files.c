@@ -56,7 +56,7 @@ static int open_slot(struct files *files, uint64_t lsn, struct files_slot **ret)
 		disk_file_close(slot->file);
 	else /* one beyond the limit, for this use only */
 		slot = xcalloc(1, sizeof *slot);
-	*slot = (struct files_slot){.file = file, .lsn = lsn};
+	*slot = (struct files_slot){.file = file, .lsn = lsn, .ahead = lsn};
 	*ret = slot;
 	return 0;
 }

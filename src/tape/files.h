@@ -8,6 +8,7 @@
 #include "tape/names.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define FILES_MAX 64
 
@@ -22,6 +23,8 @@ struct files {
 		uint64_t used;  /* tick of the last use */
 		unsigned users; /* not closed while there are any */
 		bool forgotten; /* close with the last user */
+		/* Up to which LSN the disk was told that it will be read: see read.c. */
+		atomic_uint_fast64_t ahead;
 	} slots[FILES_MAX];
 };
 

@@ -269,10 +269,8 @@ static int read_data(struct pack_reader *reader, const void *table, const struct
 	r = copy_data(reader, table, entry, from, blocks, to - from, trouble);
 	if (r < 0)
 		return r;
-	for (uint32_t i = first; i <= last; i++)
-		if (!record_block_ok(entry->head, &entry->record, i,
-				     blocks + (size_t)(i - first) * TAPE_CHECK_BLOCK))
-			return -EBADMSG;
+	if (!record_blocks_ok(entry->head, &entry->record, first, blocks, to - from))
+		return -EBADMSG;
 	memcpy(buf, blocks + (skip - from), size);
 	return 0;
 }

@@ -5,14 +5,19 @@
 #include "tape/walk.h"
 #include "base/alloc.h"
 
+#include <assert.h>
 #include <errno.h>
 
 /* --- One record's data -------------------------------------------------------------------- */
 
-/* What a read that does not know the sizes yet allows for header, meta and table. */
-#define HEAD_GUESS 1024
-/* Up to here, head and data are asked for in one go. */
-#define AT_ONCE_MAX (256 * 1024)
+/* What a read that does not know the sizes yet allows for header, meta and table: those of the
+ * largest record have 1024 bytes of table. */
+#define HEAD_GUESS 1280
+/* Up to here, head and data are asked for in one go, and the data is copied; from here on it is
+ * read right to where it is wanted. */
+#define AT_ONCE_MAX (32 * 1024)
+/* How far ahead of such a reader the disk is told what comes. */
+#define AHEAD_BYTES (8ull * 1024 * 1024)
 
 struct source {
 	struct tape *tape;
@@ -44,13 +49,23 @@ static int source_read(struct source *source, uint64_t offset, void *buf, size_t
 	return 0;
 }
 
+/* Blocks that have been read, to be checked; of two at most, not all is wanted. */
+struct piece {
+	uint32_t first; /* block */
+	size_t size;
+	uint8_t *at;
+};
+#define PIECES_MAX 3
+
 struct wanted {
 	uint32_t skip;
 	size_t size;
+	uint8_t *out;
 	struct record record;
-	uint8_t *bytes; /* the record from its start, as far as read */
+	uint8_t *bytes; /* the record from its start, as far as read; then room for two blocks */
 	size_t head_size;
-	uint32_t first, count; /* blocks */
+	struct piece pieces[PIECES_MAX];
+	unsigned piece_count;
 };
 
 static int bad_record(const struct source *source, struct problem *why)
@@ -64,10 +79,10 @@ static int bad_record(const struct source *source, struct problem *why)
 		       source->lsn);
 }
 
-/* Grow `bytes` from `have` to `size`, reading what is missing. */
+/* Make `bytes` as large as `size`, and two blocks, reading what is missing from `have` on. */
 static int read_more(struct source *source, struct wanted *wanted, size_t have, size_t size)
 {
-	wanted->bytes = xreallocarray(wanted->bytes, size, 1);
+	wanted->bytes = xreallocarray(wanted->bytes, size + 2 * TAPE_CHECK_BLOCK, 1);
 	return have < size ? source_read(source, have, wanted->bytes + have, size - have) : 0;
 }
 
@@ -93,21 +108,82 @@ static int read_head(struct source *source, struct wanted *wanted, size_t *ret_h
 	return read_more(source, wanted, guess, *ret_have);
 }
 
-/* The blocks that [skip, skip + size) touches, whole; at least to the end of the last one. */
+static void add_piece(struct wanted *wanted, uint32_t first, size_t size, uint8_t *at)
+{
+	assert(wanted->piece_count < PIECES_MAX);
+	wanted->pieces[wanted->piece_count++] = (struct piece){first, size, at};
+}
+
+/* [at, end) of the data; `at` is where a block begins. */
+static int read_piece(struct source *source, struct wanted *wanted, size_t at, size_t end,
+		      uint8_t *to)
+{
+	add_piece(wanted, at / TAPE_CHECK_BLOCK, end - at, to);
+	return source_read(source, wanted->head_size + at, to, end - at);
+}
+
+/*
+ * The blocks that [skip, skip + size) touches: whole ones go where they are wanted, the first and
+ * the last, should they be wanted in part, into `bytes` behind the head.
+ */
 static int read_blocks(struct source *source, struct wanted *wanted, size_t have)
 {
-	uint32_t last = (wanted->skip + wanted->size - 1) / TAPE_CHECK_BLOCK;
-	size_t end, from;
+	size_t at = wanted->skip, end = at + wanted->size, data_size = wanted->record.data_size;
+	uint8_t *edge = wanted->bytes + have;
+	int r = 0;
 
-	wanted->first = wanted->skip / TAPE_CHECK_BLOCK;
-	wanted->count = last - wanted->first + 1;
-	end = wanted->head_size +
-	      MIN((last + 1) * TAPE_CHECK_BLOCK, (uint64_t)wanted->record.data_size);
-	if (end <= have)
-		return 0;
-	/* What lies between the head and the first block is not read. */
-	from = MAX(have, wanted->head_size + (size_t)wanted->first * TAPE_CHECK_BLOCK);
-	return read_more(source, wanted, from, end);
+	while (at < end && r == 0) {
+		size_t block = ALIGN_DOWN(at, (size_t)TAPE_CHECK_BLOCK);
+		size_t next = MIN(block + TAPE_CHECK_BLOCK, data_size);
+
+		if (block == at && next <= end) {
+			next = end == data_size ? end : ALIGN_DOWN(end, (size_t)TAPE_CHECK_BLOCK);
+			r = read_piece(source, wanted, at, next, wanted->out + (at - wanted->skip));
+		} else {
+			r = read_piece(source, wanted, block, next, edge);
+			edge += TAPE_CHECK_BLOCK;
+		}
+		at = next;
+	}
+	return r;
+}
+
+/* The blocks are there already, behind the head; false when they are not. */
+static bool has_blocks(struct wanted *wanted, size_t have)
+{
+	size_t from = ALIGN_DOWN(wanted->skip, (uint32_t)TAPE_CHECK_BLOCK);
+	size_t to = MIN(ALIGN_UP(wanted->skip + wanted->size, (size_t)TAPE_CHECK_BLOCK),
+			(size_t)wanted->record.data_size);
+
+	if (wanted->head_size + to > have)
+		return false;
+	add_piece(wanted, from / TAPE_CHECK_BLOCK, to - from,
+		  wanted->bytes + wanted->head_size + from);
+	return true;
+}
+
+/*
+ * Who reads long records in order finds the next ones in memory.  Several threads may do so
+ * together, for one reader, and come in any order: what one of them was not told is a little late,
+ * and no harm.
+ */
+static void look_ahead(struct source *source, const struct wanted *wanted)
+{
+	struct files_slot *file = source->file;
+	uint64_t ahead = atomic_load(&file->ahead), lsn = source->lsn;
+	uint64_t record_end = lsn + wanted->head_size + wanted->record.data_size;
+	uint64_t from = MAX(ahead, lsn), to = MIN(lsn + AHEAD_BYTES, lsn + source->size_max);
+
+	if (lsn > ahead + AHEAD_BYTES || ahead > lsn + 2 * AHEAD_BYTES) {
+		/* Another reader, or the first record of this one. */
+		atomic_store(&file->ahead, record_end);
+		return;
+	}
+	if (to < from + AHEAD_BYTES / 2 && to < lsn + source->size_max)
+		return;
+	if (from < to && atomic_compare_exchange_strong(&file->ahead, &ahead, to))
+		disk_file_prefetch(file->file, from % source->tape->options.segment_bytes,
+				   to - from);
 }
 
 static int fetch(struct source *source, struct wanted *wanted)
@@ -124,20 +200,41 @@ static int fetch(struct source *source, struct wanted *wanted)
 		return record_head_ok(wanted->bytes, &wanted->record, source->tape->seed)
 			       ? -EINVAL
 			       : -EBADMSG;
-	return wanted->size ? read_blocks(source, wanted, have) : 0;
+	if (!wanted->size || has_blocks(wanted, have))
+		return 0;
+	if (source->file)
+		look_ahead(source, wanted);
+	return read_blocks(source, wanted, have);
 }
 
 static bool wanted_ok(const struct wanted *wanted, uint32_t seed)
 {
-	const uint8_t *data = wanted->bytes + wanted->head_size;
-
 	if (record_is_own(&wanted->record) || !record_head_ok(wanted->bytes, &wanted->record, seed))
 		return false;
-	for (uint32_t i = wanted->first; i < wanted->first + wanted->count; i++)
-		if (!record_block_ok(wanted->bytes, &wanted->record, i,
-				     data + (size_t)i * TAPE_CHECK_BLOCK))
+	for (unsigned i = 0; i < wanted->piece_count; i++) {
+		const struct piece *piece = &wanted->pieces[i];
+
+		if (!record_blocks_ok(wanted->bytes, &wanted->record, piece->first, piece->at,
+				      piece->size))
 			return false;
+	}
 	return true;
+}
+
+/* What was read elsewhere, to where it is wanted. */
+static void copy_out(const struct wanted *wanted)
+{
+	for (unsigned i = 0; i < wanted->piece_count; i++) {
+		const struct piece *piece = &wanted->pieces[i];
+		size_t start = (size_t)piece->first * TAPE_CHECK_BLOCK;
+		size_t from = MAX(start, (size_t)wanted->skip);
+		size_t to = MIN(start + piece->size, wanted->skip + wanted->size);
+		uint8_t *out = wanted->out + (from - wanted->skip);
+		const uint8_t *in = piece->at + (from - start);
+
+		if (in != out)
+			memcpy(out, in, to - from);
+	}
 }
 
 static void end_reading(struct source *source)
@@ -215,7 +312,7 @@ int tape_read(struct tape *tape, uint64_t lsn, uint32_t skip, void *buf, size_t 
 	      struct problem *why)
 {
 	struct source source = {.tape = tape, .lsn = lsn};
-	struct wanted wanted = {.skip = skip, .size = size};
+	struct wanted wanted = {.skip = skip, .size = size, .out = buf};
 	int r;
 
 	pthread_mutex_lock(&tape->lock);
@@ -232,7 +329,7 @@ int tape_read(struct tape *tape, uint64_t lsn, uint32_t skip, void *buf, size_t 
 	if (r == 0 && !wanted_ok(&wanted, tape->seed))
 		r = -EBADMSG;
 	if (r == 0)
-		memcpy(buf, wanted.bytes + wanted.head_size + skip, size);
+		copy_out(&wanted);
 	free(wanted.bytes);
 	if (r == -EBADMSG)
 		return bad_record(&source, why);

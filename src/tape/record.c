@@ -6,6 +6,21 @@ uint32_t record_seed(const uint8_t uuid[16])
 	return crc32c(0, uuid, 16);
 }
 
+/* Blocks that are summed at once. */
+#define SUMS_AT_ONCE 32
+
+/* At most SUMS_AT_ONCE whole blocks; returns the bytes that are done. */
+static size_t sum_whole_blocks(const uint8_t *at, size_t size, le32 *table)
+{
+	size_t count = MIN(size / TAPE_CHECK_BLOCK, (size_t)SUMS_AT_ONCE);
+	uint32_t sums[SUMS_AT_ONCE];
+
+	crc32c_blocks(at, count * TAPE_CHECK_BLOCK, TAPE_CHECK_BLOCK, sums);
+	for (size_t i = 0; i < count; i++)
+		table[i] = to_le32(sums[i]);
+	return count * TAPE_CHECK_BLOCK;
+}
+
 void record_sum_data(const struct iovec *data, int count, le32 *table)
 {
 	uint32_t crc = 0;
@@ -16,6 +31,14 @@ void record_sum_data(const struct iovec *data, int count, le32 *table)
 		size_t left = data[i].iov_len;
 
 		while (left > 0) {
+			if (filled == 0 && left >= TAPE_CHECK_BLOCK) {
+				size_t done = sum_whole_blocks(at, left, table);
+
+				table += done / TAPE_CHECK_BLOCK;
+				at += done;
+				left -= done;
+				continue;
+			}
 			size_t n = MIN(left, TAPE_CHECK_BLOCK - filled);
 
 			crc = crc32c(crc, at, n);
@@ -86,23 +109,32 @@ bool record_head_ok(const void *head, const struct record *record, uint32_t seed
 		      size - sizeof header->crc) == from_le32(header->crc);
 }
 
-bool record_block_ok(const void *head, const struct record *record, uint32_t block,
-		     const void *data)
+bool record_blocks_ok(const void *head, const struct record *record, uint32_t first,
+		      const void *data, size_t size)
 {
 	const le32 *table =
-		(const void *)((const uint8_t *)head + record_table_offset(record->meta_size));
-	uint32_t size =
-		MIN(record->data_size - block * TAPE_CHECK_BLOCK, (uint32_t)TAPE_CHECK_BLOCK);
+		(const le32 *)((const uint8_t *)head + record_table_offset(record->meta_size)) +
+		first;
+	const uint8_t *at = data;
 
-	return crc32c(0, data, size) == from_le32(table[block]);
+	while (size > 0) {
+		size_t n = MIN(size, (size_t)SUMS_AT_ONCE * TAPE_CHECK_BLOCK);
+		uint32_t sums[SUMS_AT_ONCE], differ = 0;
+
+		crc32c_blocks(at, n, TAPE_CHECK_BLOCK, sums);
+		for (size_t i = 0; i * TAPE_CHECK_BLOCK < n; i++)
+			differ |= sums[i] ^ from_le32(*table++);
+		if (differ)
+			return false;
+		at += n;
+		size -= n;
+	}
+	return true;
 }
 
 bool record_data_ok(const void *head, const struct record *record, const void *data)
 {
-	for (uint32_t i = 0; i < record_blocks(record->data_size); i++)
-		if (!record_block_ok(head, record, i, (const uint8_t *)data + i * TAPE_CHECK_BLOCK))
-			return false;
-	return true;
+	return record_blocks_ok(head, record, 0, data, record->data_size);
 }
 
 void record_show(const struct record *record, struct tape_record *ret)

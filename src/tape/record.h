@@ -68,9 +68,12 @@ bool record_plausible(const struct record *record, uint64_t lsn, uint64_t size_m
 /* The head (record_head_size() bytes) is what its checksum says. */
 bool record_head_ok(const void *head, const struct record *record, uint32_t seed);
 
-/* Block `block` of the data, at `data`, is what the table in `head` says. */
-bool record_block_ok(const void *head, const struct record *record, uint32_t block,
-		     const void *data);
+/*
+ * `size` bytes of the data, at `data`, from block `first` on, are what the table in `head` says.
+ * Whole blocks, but for the record's last one.
+ */
+bool record_blocks_ok(const void *head, const struct record *record, uint32_t first,
+		      const void *data, size_t size);
 
 /* All of the data, at `data`, is what the table in `head` says. */
 bool record_data_ok(const void *head, const struct record *record, const void *data);

@@ -144,7 +144,7 @@ int tape_broken(struct tape *tape);
 /*
  * Bytes [skip, skip + size) of the data of the record at `lsn`, verified.
  * Returns 0; -EBADMSG when the checksum says no (with the place in `why`); -ENOENT when the segment
- * has been dropped; or the disk's -errno.
+ * has been dropped; or the disk's -errno.  After an error `buf` holds nothing to be believed.
  */
 int tape_read(struct tape *tape, uint64_t lsn, uint32_t skip, void *buf, size_t size,
 	      struct problem *why);

@@ -11,7 +11,7 @@
 /* Descriptors kept open, two per file. */
 #define OPEN_FILES_MAX 256
 #define PAGE_BYTES ((uint64_t)SUMS_PER_PAGE * BASE_BLOCK)
-/* Blocks checked or read in one go. */
+/* Blocks checked in one go. */
 #define BATCH_BLOCKS 64
 
 /* Pages [first, first + count) exist. */
@@ -306,11 +306,15 @@ uint64_t base_data_end(struct base *base, uint64_t ino)
 	return (last->first + last->count) * PAGE_BYTES;
 }
 
+/* 0 means that there is no block. */
+static uint32_t sum_of_crc(uint32_t crc)
+{
+	return crc ? crc : UINT32_MAX;
+}
+
 uint32_t base_sum(const void *block)
 {
-	uint32_t crc = crc32c(0, block, BASE_BLOCK);
-
-	return crc ? crc : UINT32_MAX;
+	return sum_of_crc(crc32c(0, block, BASE_BLOCK));
 }
 
 static uint32_t page_crc(const struct sum_page *page)
@@ -367,11 +371,8 @@ int base_load_sums(struct base *base, uint64_t ino, uint64_t page, struct sum_pa
 
 /* --- Reading ---------------------------------------------------------------------------------- */
 
-static int check_block(struct base_file *file, uint64_t block, uint32_t sum, const void *data,
-		       struct problem *why)
+static int bad_block(struct base_file *file, uint64_t block, struct problem *why)
 {
-	if (base_sum(data) == sum)
-		return 0;
 	return problem(why, -EBADMSG,
 		       "base/%016llx.dat at %llu: block damaged; bytes %llu to %llu of inode %llu "
 		       "are lost",
@@ -381,39 +382,53 @@ static int check_block(struct base_file *file, uint64_t block, uint32_t sum, con
 		       (unsigned long long)file->ino);
 }
 
-/* Blocks [first, first + count), all of one page, at most BATCH_BLOCKS, into `out`. */
+/* Blocks [first, first + count) in `out`, all of one page, at most BATCH_BLOCKS; holes become
+ * zeros. */
+static int check_blocks(struct base_file *file, const struct sum_page *page, uint64_t first,
+			size_t count, uint8_t *out, struct problem *why)
+{
+	uint32_t sums[BATCH_BLOCKS];
+
+	crc32c_blocks(out, count * BASE_BLOCK, BASE_BLOCK, sums);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t sum = from_le32(page->sums[(first + i) % SUMS_PER_PAGE]);
+
+		if (!sum)
+			memset(out + i * BASE_BLOCK, 0, BASE_BLOCK);
+		else if (sum_of_crc(sums[i]) != sum)
+			return bad_block(file, first + i, why);
+	}
+	return 0;
+}
+
+/* Blocks [first, first + count), all of one page, into `out`. */
 static int read_blocks(struct base_file *file, const struct sum_page *page, uint64_t first,
 		       size_t count, uint8_t *out, struct problem *why)
 {
 	ssize_t got = disk_file_read(file->data, out, count * BASE_BLOCK, first * BASE_BLOCK);
-	int r;
+	int r = 0;
 
 	if (got < 0)
 		return problem_errno(why, got, "base/%016llx.dat at %llu",
 				     (unsigned long long)file->ino,
 				     (unsigned long long)(first * BASE_BLOCK));
 	memset(out + got, 0, count * BASE_BLOCK - got);
-	for (size_t i = 0; i < count; i++) {
-		uint32_t sum = from_le32(page->sums[(first + i) % SUMS_PER_PAGE]);
-
-		if (!sum) {
-			memset(out + i * BASE_BLOCK, 0, BASE_BLOCK);
-			continue;
-		}
-		r = check_block(file, first + i, sum, out + i * BASE_BLOCK, why);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	for (size_t done = 0; done < count && r == 0; done += BATCH_BLOCKS)
+		r = check_blocks(file, page, first + done, MIN(count - done, (size_t)BATCH_BLOCKS),
+				 out + done * BASE_BLOCK, why);
+	return r;
 }
 
-/* As much of the range as lies in one page and one batch; returns the bytes done. */
+/*
+ * As much of the range as lies in one page: whole blocks go right to where they are wanted, a first
+ * and a last one that are wanted in part come one at a time.  Returns the bytes done.
+ */
 static ssize_t read_some(struct base_file *file, uint64_t offset, uint8_t *out, size_t size,
 			 struct problem *why)
 {
-	uint8_t blocks[BATCH_BLOCKS * BASE_BLOCK];
-	uint64_t index = offset / PAGE_BYTES, first = offset / BASE_BLOCK, last;
-	size_t skip = offset % BASE_BLOCK;
+	uint64_t index = offset / PAGE_BYTES, first = offset / BASE_BLOCK;
+	size_t skip = offset % BASE_BLOCK, done = 0;
+	uint8_t edge[BASE_BLOCK];
 	struct sum_page page;
 	int r;
 
@@ -422,15 +437,20 @@ static ssize_t read_some(struct base_file *file, uint64_t offset, uint8_t *out, 
 		memset(out, 0, size);
 		return size;
 	}
-	size = MIN(size, sizeof blocks - skip);
-	last = (offset + size - 1) / BASE_BLOCK;
 	r = read_page(file, index, &page, why);
-	if (r >= 0)
-		r = read_blocks(file, &page, first, last - first + 1, blocks, why);
-	if (r < 0)
-		return r;
-	memcpy(out, blocks + skip, size);
-	return size;
+	while (done < size && r >= 0) {
+		size_t whole = skip ? 0 : (size - done) / BASE_BLOCK;
+		size_t n = whole ? whole * BASE_BLOCK : MIN(size - done, BASE_BLOCK - skip);
+
+		r = read_blocks(file, &page, first, whole ? whole : 1, whole ? out + done : edge,
+				why);
+		if (r >= 0 && !whole)
+			memcpy(out + done, edge + skip, n);
+		first += whole ? whole : 1;
+		done += n;
+		skip = 0;
+	}
+	return r < 0 ? r : (ssize_t)done;
 }
 
 int base_read(struct base *base, uint64_t ino, uint64_t offset, void *buf, size_t size,

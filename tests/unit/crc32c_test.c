@@ -62,10 +62,35 @@ static void parts_give_what_the_whole_gives(void)
 		      crc32c(0, bytes, sizeof bytes));
 }
 
+static void blocks_get_the_checksums_that_they_have_alone(void)
+{
+	uint8_t bytes[200];
+	uint32_t sums[201], in_turn[3];
+
+	for (size_t i = 0; i < sizeof bytes; i++)
+		bytes[i] = i * 59 + 3;
+	for (size_t block = 1; block < 40; block++) {
+		for (size_t size = 0; size <= sizeof bytes; size++) {
+			memset(sums, 0xee, sizeof sums);
+			crc32c_blocks(bytes, size, block, sums);
+			for (size_t i = 0; i * block < size; i++)
+				check(sums[i] == crc32c(0, bytes + i * block,
+							MIN(block, size - i * block)),
+				      "%zu %zu %zu", block, size, i);
+			check(sums[(size + block - 1) / block] == 0xeeeeeeee, "%zu %zu", block,
+			      size);
+		}
+		three_in_turn(bytes, block, in_turn);
+		crc32c_blocks(bytes, 3 * block, block, sums);
+		check(memcmp(sums, in_turn, sizeof in_turn) == 0, "%zu", block);
+	}
+}
+
 int main(void)
 {
 	RUN(the_published_values_come_out);
 	RUN(every_size_and_alignment_agrees_with_the_definition);
 	RUN(parts_give_what_the_whole_gives);
+	RUN(blocks_get_the_checksums_that_they_have_alone);
 	return tap_done();
 }

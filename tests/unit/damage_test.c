@@ -101,7 +101,22 @@ static void note(const char *line, void *arg)
 	found->named += strstr(line, found->name) != NULL;
 }
 
-/* Every read of the head, in pieces: an error or the truth. */
+/* A file in pieces of `size` bytes: each is an error or the truth. */
+static bool pieces_true(struct view *head, uint64_t ino, const struct truth *truth, int f,
+			size_t size)
+{
+	static uint8_t piece[sizeof truth->bytes[0]];
+
+	for (uint64_t at = 0; at < truth->sizes[f]; at += size) {
+		ssize_t got = view_read(head, ino, at, piece, size);
+
+		if (got >= 0 && memcmp(piece, truth->bytes[f] + at, got))
+			return false;
+	}
+	return true;
+}
+
+/* Every read of the head, of parts of blocks and of many blocks. */
 static bool reads_true(struct bed *bed, const struct truth *truth)
 {
 	struct view *head = volume_head(bed->volume);
@@ -109,13 +124,9 @@ static bool reads_true(struct bed *bed, const struct truth *truth)
 	for (int f = 0; f < FILES; f++) {
 		uint64_t ino = bed_ino(head, names[f]);
 
-		for (uint64_t at = 0; at < truth->sizes[f]; at += 1000) {
-			uint8_t piece[1000];
-			ssize_t got = view_read(head, ino, at, piece, sizeof piece);
-
-			if (got >= 0 && memcmp(piece, truth->bytes[f] + at, got))
-				return false;
-		}
+		if (!pieces_true(head, ino, truth, f, 1000) ||
+		    !pieces_true(head, ino, truth, f, sizeof truth->bytes[f]))
+			return false;
 	}
 	return true;
 }

@@ -674,6 +674,135 @@ static void a_directory_serves_as_well(void)
 	check(rmdir(folder) == 0 && rmdir(directory) == 0);
 }
 
+/* --- Long records ------------------------------------------------------------------------- */
+
+#define LONG_BYTES 200003
+
+static void long_model_init(struct model *model, uint64_t seed)
+{
+	model_init(model, seed);
+	model->options.segment_bytes = 4 << 20;
+	model->options.ring_bytes = 0;
+	require(model_open(model) == 0);
+}
+
+static int append_long(struct model *model, const uint8_t *data, struct tape_record *ret)
+{
+	struct iovec iov[] = {{(void *)data, 777}, {(void *)(data + 777), LONG_BYTES - 777}};
+
+	return tape_append(model->tape, 7, TAPE_GROWTH, "meta", 4, iov, 2, ret);
+}
+
+/* The part comes as it is, and nothing around it is touched. */
+static void check_part(struct model *model, const struct tape_record *record, const uint8_t *data,
+		       uint32_t skip, size_t size)
+{
+	CLEANUP(free) uint8_t *out = xmalloc(size + 32);
+
+	memset(out, 0xee, size + 32);
+	check(tape_read(model->tape, record->lsn, skip, out + 16, size, NULL) == 0, "%u %zu", skip,
+	      size);
+	check(memcmp(out + 16, data + skip, size) == 0, "%u %zu", skip, size);
+	for (int i = 0; i < 16; i++)
+		check(out[i] == 0xee && out[16 + size + i] == 0xee, "%u %zu", skip, size);
+}
+
+static void check_parts(struct model *model, const struct tape_record *record, const uint8_t *data)
+{
+	static const uint32_t from[] = {0,     1,     4095,   4096,   4097,   8192,
+					12289, 65536, 163839, 163840, 196608, 200002};
+	static const uint32_t to[] = {1,      4096,   33000,  36864,  40960,
+				      131072, 131073, 196608, 199999, LONG_BYTES};
+
+	for (size_t i = 0; i < ARRAY_SIZE(from); i++)
+		for (size_t j = 0; j < ARRAY_SIZE(to); j++)
+			if (from[i] <= to[j])
+				check_part(model, record, data, from[i], to[j] - from[i]);
+}
+
+static void any_part_of_a_long_record_is_read_from_memory_and_from_the_disk(void)
+{
+	CLEANUP(free) uint8_t *data = NULL;
+	struct tape_record record;
+	struct model model;
+
+	long_model_init(&model, 21);
+	data = model_bytes(&model, 1, 1, LONG_BYTES);
+	require(append_long(&model, data, &record) == 0);
+	check_parts(&model, &record, data);
+	tape_close(take(model.tape));
+	require(model_open(&model) == 0);
+	check_parts(&model, &record, data);
+	model_done(&model);
+}
+
+/* Reads of which one touches the block, and the others come up to it on either side. */
+static void check_around_damage(struct model *model, const struct tape_record *record,
+				uint32_t block)
+{
+	uint32_t start = block * TAPE_CHECK_BLOCK;
+	uint32_t end = MIN(start + TAPE_CHECK_BLOCK, (uint32_t)LONG_BYTES);
+	CLEANUP(free) uint8_t *out = xmalloc(LONG_BYTES);
+	struct tape *tape = model->tape;
+
+	check(tape_read(tape, record->lsn, 0, out, LONG_BYTES, NULL) == -EBADMSG, "%u", block);
+	check(tape_read(tape, record->lsn, 0, out, start + 1, NULL) == -EBADMSG, "%u", block);
+	check(tape_read(tape, record->lsn, end - 1, out, LONG_BYTES - end + 1, NULL) == -EBADMSG,
+	      "%u", block);
+	check(tape_read(tape, record->lsn, 0, out, start, NULL) == 0, "%u", block);
+	check(tape_read(tape, record->lsn, end, out, LONG_BYTES - end, NULL) == 0, "%u", block);
+}
+
+static void no_part_of_a_damaged_block_of_a_long_record_is_given_out(void)
+{
+	uint32_t blocks = ALIGN_UP(LONG_BYTES, TAPE_CHECK_BLOCK) / TAPE_CHECK_BLOCK;
+	CLEANUP(free) uint8_t *data = NULL;
+	struct tape_record record;
+	struct model model;
+
+	long_model_init(&model, 22);
+	data = model_bytes(&model, 1, 1, LONG_BYTES);
+	require(append_long(&model, data, &record) == 0 && model_sync(&model) == 0);
+	tape_close(take(model.tape));
+	require(model_open(&model) == 0);
+	for (uint32_t block = 0; block < blocks; block++) {
+		uint64_t data_at = record.lsn + 48 + 4 + 4ull * blocks;
+		uint64_t at = data_at + (uint64_t)block * TAPE_CHECK_BLOCK + block % 7;
+
+		require(disk_memory_flip(model.disk, "tape/0000000000000000.seg", at, 4) == 0);
+		check_around_damage(&model, &record, block);
+		require(disk_memory_flip(model.disk, "tape/0000000000000000.seg", at, 4) == 0);
+	}
+	model_done(&model);
+}
+
+/* Every part of the file is asked for once, or never. */
+static void who_reads_long_records_in_order_has_the_next_ones_fetched(void)
+{
+	CLEANUP(free) uint8_t *data = xcalloc(1, LONG_BYTES);
+	struct tape_record records[40];
+	struct model model;
+	uint64_t before;
+
+	long_model_init(&model, 23);
+	for (size_t i = 0; i < ARRAY_SIZE(records); i++)
+		require(append_long(&model, data, &records[i]) == 0);
+	require(model_sync(&model) == 0);
+	tape_close(take(model.tape));
+	require(model_open(&model) == 0);
+	before = disk_memory_prefetched(model.disk);
+	for (size_t i = 0; i < ARRAY_SIZE(records); i++)
+		check_part(&model, &records[i], data, 0, LONG_BYTES);
+	before = disk_memory_prefetched(model.disk) - before;
+	check(before >= 7ull << 20 && before <= 8ull << 20, "%" PRIu64, before);
+
+	/* Short parts are nobody's who goes on. */
+	for (size_t i = 0; i < ARRAY_SIZE(records); i++)
+		check_part(&model, &records[i], data, 0, 16384);
+	check(disk_memory_prefetched(model.disk) <= 8ull << 20);
+	model_done(&model);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
@@ -692,6 +821,9 @@ int main(int argc, char **argv)
 	RUN(time_goes_on_although_all_that_had_it_was_dropped);
 	RUN(a_read_only_tape_changes_nothing);
 	RUN(nothing_new_costs_no_flush);
+	RUN(any_part_of_a_long_record_is_read_from_memory_and_from_the_disk);
+	RUN(no_part_of_a_damaged_block_of_a_long_record_is_given_out);
+	RUN(who_reads_long_records_in_order_has_the_next_ones_fetched);
 	RUN(a_directory_serves_as_well);
 	RUN(random_runs_agree_with_the_model);
 	return tap_done();
