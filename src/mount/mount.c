@@ -9,7 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define THREADS_DEFAULT 8
+#define THREADS_DEFAULT 16
 
 /* Slots of flight.h from here on are the ring's. */
 #define THREADS_MAX 64u

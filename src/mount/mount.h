@@ -17,7 +17,7 @@ struct mount;
 
 struct mount_options {
 	const char *source;       /* what the mount table shows, e.g. "unspill:shop" */
-	unsigned threads;         /* over /dev/fuse; 0: 8; each sync under way takes one */
+	unsigned threads;         /* over /dev/fuse; 0: 16; each sync under way takes one */
 	enum transport transport; /* io_uring only if it can be had: see mount_transport() */
 	bool allow_other;  /* every user, with permissions checked by the kernel; root only */
 	struct view *view; /* serve this view read-only instead of the head; NULL: the head */

@@ -57,8 +57,11 @@ struct fuse_uring_req_header {
 #define PROTOCOL_IO_MAX (1024 * 1024)
 #define PROTOCOL_PAGES_MAX (PROTOCOL_IO_MAX / 4096)
 
-/* How far the kernel reads ahead of a reader that goes on and on: a full READ. */
-#define PROTOCOL_READ_AHEAD PROTOCOL_IO_MAX
+/*
+ * How far the kernel reads ahead of a reader that goes on and on: so many full READs that they
+ * share the processors, so few that they leave threads for who waits for something else meanwhile.
+ */
+#define PROTOCOL_READ_AHEAD (4 * PROTOCOL_IO_MAX)
 
 /* Room for a request: the header, the fixed part, and a full write or a pair of names. */
 #define PROTOCOL_REQUEST_MAX (PROTOCOL_IO_MAX + 4096)

@@ -32,6 +32,9 @@
 #define WORKERS_PER_CPU_MIN 4
 #define WORKERS_PER_CPU_MAX 8
 
+/* From here on a READ is work for the processor, more than a sleeper's waking. */
+#define LONG_READ (128 * 1024)
+
 /* An entry's memory: see the offsets. */
 #define HEADER_OFFSET 0
 #define PAYLOAD_OFFSET (2 * PAGE) /* before it: a page for the request's first parts */
@@ -51,7 +54,8 @@ struct worker {
 	struct ring *ring;
 	pthread_t thread;
 	unsigned slot;
-	int cpu; /* that it is bound to, or -1 */
+	int cpu;    /* that it is bound to, or -1 */
+	bool roams; /* just now it is not */
 	struct io_uring uring;
 	struct entry *entries;
 	unsigned count;
@@ -192,6 +196,44 @@ static size_t assemble(const struct entry *entry, const struct fuse_in_header *i
 	return in->len;
 }
 
+static void bind_to_cpu(struct worker *worker)
+{
+	cpu_set_t set;
+
+	/* Where we may not, the scheduler does as well as it can. */
+	CPU_ZERO(&set);
+	CPU_SET(worker->cpu, &set);
+	pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+	worker->roams = false;
+}
+
+static void roam(struct worker *worker)
+{
+	cpu_set_t set;
+
+	memset(&set, 0xff, sizeof set);
+	pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+	worker->roams = true;
+}
+
+/*
+ * What the kernel reads ahead comes to the queue of the CPU that its reader keeps busy, all of it:
+ * with every worker bound there, reader and workers would take turns while the other CPUs idle.
+ */
+static void choose_cpus(struct worker *worker, const struct fuse_uring_req_header *header,
+			uint32_t opcode)
+{
+	const struct fuse_read_in *read = (const void *)header->op_in;
+	bool is_long = opcode == FUSE_READ && read->size >= LONG_READ;
+
+	if (worker->cpu < 0 || is_long == worker->roams)
+		return;
+	if (is_long)
+		roam(worker);
+	else
+		bind_to_cpu(worker);
+}
+
 static void serve(struct entry *entry)
 {
 	struct worker *worker = entry->worker;
@@ -210,6 +252,7 @@ static void serve(struct entry *entry)
 
 	entry->commit_id = header->ring_ent_in_out.commit_id;
 	memcpy(&req.in, header->in_out, sizeof req.in);
+	choose_cpus(worker, header, req.in.opcode);
 	counter_add(&req.mount->counters.ring_requests, 1);
 	size = assemble(entry, &req.in, &data);
 	if (size)
@@ -356,16 +399,6 @@ static bool serve_next(struct worker *worker)
 	return worker->alive > 0;
 }
 
-static void bind_to_cpu(int cpu)
-{
-	cpu_set_t set;
-
-	/* Where we may not, the scheduler does as well as it can. */
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-}
-
 static void *work(void *arg)
 {
 	struct worker *worker = arg;
@@ -374,7 +407,7 @@ static void *work(void *arg)
 
 	this_worker = worker;
 	if (worker->cpu >= 0)
-		bind_to_cpu(worker->cpu);
+		bind_to_cpu(worker);
 	r = open_uring(&worker->uring, worker->count + 1);
 	report(ring, r);
 	if (await_start(ring) && r == 0) {
