@@ -273,26 +273,41 @@ def lint_tests():
 # --- Tests in Python ------------------------------------------------------------------------------
 
 
+ENGINES = ("mariadb", "postgresql")
+
+
+def marks(path):
+    """What a test says of itself: words behind "# ./check:"."""
+    with open(os.path.join(TOP, path), encoding="utf-8") as text:
+        found = re.search(r"^# \./check: (.*)$", text.read(), re.M)
+    return re.split(r",\s*", found.group(1)) if found else []
+
+
+def engines_of(path, tree_name, long):
+    """The others than the first one without sanitizers, except in long runs."""
+    return ENGINES if "engines" in marks(path) and (long or tree_name == "gcc") else ENGINES[:1]
+
+
 def python_tests(folder, trees, long, timeout):
     """The tests of tests/FOLDER, each in a sandbox of its own."""
     for file in sorted(os.listdir(os.path.join(TOP, "tests", folder))):
         if not file.endswith("_test.py"):
             continue
         path = f"tests/{folder}/{file}"
-        for name in trees(path):
-            env = {"UNSPILL_BUILD": tree(name), "UNSPILL": os.path.join(tree(name), "src/cmd/unspill")}
+        for name, engine in ((name, engine) for name in trees(path) for engine in engines_of(path, name, long)):
+            env = {"UNSPILL_TEST_ENGINE": engine, "UNSPILL_BUILD": tree(name), "UNSPILL": os.path.join(tree(name), "src/cmd/unspill")}
             if long:
                 env["UNSPILL_TEST_LONG"] = "1"
             command = ["tools/sandbox", "--in", SANDBOX, "--name", file[:-8], "/usr/bin/python3", path]
-            yield f"{folder} {file[:-8]} [{name}]", lambda title, command=command, env=env: run(
+            which = name if engine == ENGINES[0] else f"{name}, {engine}"
+            yield f"{folder} {file[:-8]} [{which}]", lambda title, command=command, env=env: run(
                 title, command, tap=True, timeout=timeout, env=env
             )
 
 
 def end_to_end_tests(usable, long):
     def trees(path):
-        with open(os.path.join(TOP, path), encoding="utf-8") as text:
-            both = long or "# ./check: sanitizers" in text.read()
+        both = long or "sanitizers" in marks(path)
         return [name for name in ("gcc", "asan") if name in usable and (both or name == "gcc")]
 
     yield from python_tests("e2e", trees, long, E2E_TIMEOUT["long" if long else "normal"])

@@ -2,10 +2,12 @@
 Unspill from the outside, for the demonstration, the end-to-end tests and the benchmark: the public command
 line, the database's own client, nothing else.
 """
+import glob
 import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -110,10 +112,27 @@ def program(name):
     return found
 
 
+def postgres_program(name):
+    """Of the newest PostgreSQL here; what Debian has in $PATH are scripts around it."""
+    found = glob.glob(f"/usr/lib/postgresql/*/bin/{name}")
+    return max(found, key=lambda path: int(path.split("/")[4])) if found else program(name)
+
+
+def as_user(user):
+    """Words before a command that is to run as `user`, if it is not us already."""
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"] if user else []
+
+
 class Server:
     """Something that answers SQL; subclasses say where: `defaults` is an option file for the client."""
 
+    engine = "mariadb"
+    snapshot = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT"
     defaults = None
+
+    def ledger_words(self):
+        """How tests/e2e/ledger finds it."""
+        return [f"--defaults={self.defaults}"]
 
     def client(self, *more):
         return [program("mariadb"), f"--defaults-file={self.defaults}", *more]
@@ -128,6 +147,75 @@ class Server:
 
     def answers(self):
         return run(self.client("-N", "-B", "--connect-timeout=2", "-e", "SELECT 1"), check=False, timeout=30).returncode == 0
+
+
+    # --- What engines say in words of their own; a schema is what MariaDB calls a database ---
+
+    def drop_schema(self, name):
+        self.sql(f"DROP DATABASE IF EXISTS {name}")
+
+    def has_schema(self, name):
+        return bool(self.sql(f"SHOW DATABASES LIKE '{name}'"))
+
+    def make_numbers(self, schema, table, count):
+        """A new schema with a table of numbers from 1 on, and some text to each."""
+        self.sql(f"CREATE DATABASE {schema}; USE {schema}; CREATE TABLE {table} SELECT seq, MD5(seq) AS text FROM seq_1_to_{count}")
+
+    def fingerprint(self, schemas):
+        """One text for the content of all tables."""
+        tables = self.sql(
+            "SELECT CONCAT('`', table_schema, '`.`', table_name, '`') FROM information_schema.tables WHERE table_type ="
+            " 'BASE TABLE' AND table_schema IN (" + ", ".join(f"'{name}'" for name in schemas) + ") ORDER BY 1"
+        )
+        if not tables:
+            return ""
+        rows = self.sql("CHECKSUM TABLE " + ", ".join(row[0] for row in tables))
+        unreadable = [name for name, checksum in rows if checksum == "NULL"]
+        if unreadable:
+            raise Failed(f"the server cannot read {unreadable}")
+        return "\n".join("\t".join(row) for row in rows)
+
+
+class PostgresClient:
+    """The same of a PostgreSQL; subclasses say where its socket is: `sockets`, a directory, and `socket_port`."""
+
+    engine = "postgresql"
+    snapshot = "START TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+    sockets = None
+    socket_port = 5432
+
+    def ledger_words(self):
+        return [f"--postgresql=host='{self.sockets}' port={self.socket_port} user=postgres dbname=postgres"]
+
+    def client(self, *more):
+        return [postgres_program("psql"), "-X", "-w", f"--host={self.sockets}", f"--port={self.socket_port}",
+                "--username=postgres", "--dbname=postgres", *more]
+
+    def sql(self, statements, timeout=600):
+        words = self.client("-q", "-A", "-t", "-F", "\t", "-P", "null=NULL", "-v", "ON_ERROR_STOP=1", "-f", "-")
+        return [line.split("\t") for line in run(words, text=statements, timeout=timeout).stdout.splitlines()]
+
+    def answers(self):
+        env = dict(os.environ, PGCONNECT_TIMEOUT="2")
+        return run(self.client("-c", "SELECT 1"), check=False, timeout=30, env=env).returncode == 0
+
+    def drop_schema(self, name):
+        self.sql(f"SET client_min_messages = warning; DROP SCHEMA IF EXISTS {name} CASCADE")
+
+    def has_schema(self, name):
+        return bool(self.sql(f"SELECT 1 FROM pg_namespace WHERE nspname = '{name}'"))
+
+    def make_numbers(self, schema, table, count):
+        self.sql(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.{table} AS "
+                 f"SELECT seq, md5(seq::text) AS text FROM generate_series(1, {count}) AS seq")
+
+    def fingerprint(self, schemas):
+        tables = self.sql("SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname IN ("
+                          + ", ".join(f"'{name}'" for name in schemas) + ") ORDER BY 1")
+        if not tables:
+            return ""
+        return "\n".join("\t".join(row) for row in self.sql(";".join(
+            f"SELECT '{name}', count(*), sum(hashtextextended(t::text, 0)) FROM {name} AS t" for name, in tables)))
 
 
 class Unspill:
@@ -151,12 +239,16 @@ class Unspill:
         """In the background; the caller waits for it."""
         return subprocess.Popen([self.binary, *map(str, args)], env=self.env, stdin=subprocess.DEVNULL, **how)
 
-    def create(self, name, *args, timeout=300):
+    def create(self, name, *args, engine="mariadb", timeout=300):
         """On a port that two runs side by side do not both choose."""
         if "--port" not in args:
             args = (*args, "--port", free_port())
-        self.run("create", name, "--engine", "mariadb", *args, timeout=timeout)
-        return Cluster(self, name)
+        self.run("create", name, "--engine", engine, *args, timeout=timeout)
+        return self.cluster(name, engine)
+
+    def cluster(self, name, engine="mariadb"):
+        """One that there is."""
+        return (PostgresCluster if engine == "postgresql" else Cluster)(self, name)
 
 
 class Cluster(Server):
@@ -218,6 +310,12 @@ class Cluster(Server):
         self.run("delete", "--yes", check=False, timeout=120)
 
 
+class PostgresCluster(PostgresClient, Cluster):
+    def __init__(self, unspill, name):
+        Cluster.__init__(self, unspill, name)
+        self.sockets = self.path("run/server")
+
+
 class PlainServer(Server):
     """A MariaDB of our own on a plain directory, for comparison and as a source to import from."""
 
@@ -254,6 +352,36 @@ class PlainServer(Server):
     def stop(self):
         if self.process:
             self.process.terminate()
+            self.process.wait(120)
+            self.process = None
+
+
+class PlainPostgres(PostgresClient, PlainServer):
+    """A PostgreSQL of our own; `options` are "name=value"."""
+
+    def __init__(self, directory, *options):
+        PlainServer.__init__(self, directory, *options)
+        self.sockets = directory
+        self.user = "postgres" if os.geteuid() == 0 else None
+
+    def create(self):
+        os.makedirs(self.directory, mode=0o755)
+        if self.user:
+            shutil.chown(self.directory, self.user, self.user)
+        run([*as_user(self.user), postgres_program("initdb"), "-D", self.data, "--username=postgres", "--auth=trust",
+             "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums"], cwd="/")
+
+    def start(self):
+        words = [*as_user(self.user), postgres_program("postgres"), "-D", self.data, "-k", self.directory]
+        for option in ("listen_addresses=", "port=5432", *self.options):
+            words += ["-c", option]
+        with open(os.path.join(self.directory, "log"), "ab") as log:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+        wait_for(self.answers, 60, "the plain server")
+
+    def stop(self):
+        if self.process:
+            self.process.send_signal(signal.SIGINT)
             self.process.wait(120)
             self.process = None
 

@@ -23,6 +23,7 @@
 #define CHILD_STACK (64 * 1024)
 /* One of a family that is killed is waited for so long; then the others come first. */
 #define GOING_MS 100
+#define LEFTOVERS_MS 30000
 
 /* The C library's clone(2), under its other name. */
 int __clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...);
@@ -241,29 +242,54 @@ static bool holds(const char *pid, const char *pipe)
 	return found;
 }
 
-static void kill_if_holds(const char *pid, const char *pipe)
+/* Began after `since`?  Then it is killed. */
+static bool kill_if_holds(const char *pid, const char *pipe, uint64_t since)
 {
 	CLEANUP(fd) int pidfd = syscall(SYS_pidfd_open, atoi(pid), 0);
-
 	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
 
 	/* With the descriptor open, the number cannot pass to another process before the kill. */
-	if (pidfd < 0 || !holds(pid, pipe))
-		return;
+	if (pidfd < 0 || !holds(pid, pipe) || process_start_time(atoi(pid)) < since)
+		return false;
 	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 	poll(&ended, 1, GOING_MS);
+	return true;
 }
 
-static void kill_holders(const char *pipe)
+/* How many there were. */
+static int kill_holders(uint64_t family, uint64_t since)
 {
 	DIR *dir = opendir("/proc");
 	struct dirent *entry;
+	char pipe[64];
+	int count = 0;
 
+	snprintf(pipe, sizeof pipe, "pipe:[%llu]", (unsigned long long)family);
 	while (dir && (entry = readdir(dir)) != NULL)
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-			kill_if_holds(entry->d_name, pipe);
+			count += kill_if_holds(entry->d_name, pipe, since);
 	if (dir)
 		closedir(dir);
+	return count;
+}
+
+uint64_t process_family(int family)
+{
+	struct stat st;
+
+	return family > 0 && fstat(family, &st) == 0 ? st.st_ino : 0;
+}
+
+int process_end_family(uint64_t family, uint64_t since)
+{
+	int64_t deadline_us = deadline_in(LEFTOVERS_MS);
+	int count = 0, found;
+
+	/* One that the kernel holds up is killed again and again, but not for ever. */
+	while (family && (found = kill_holders(family, since)) > 0 &&
+	       clock_monotonic_us() < deadline_us)
+		count += found;
+	return count;
 }
 
 /*
@@ -273,17 +299,12 @@ static void kill_holders(const char *pipe)
 static void end_family(int family)
 {
 	struct pollfd p = {.fd = family};
-	char pipe[64];
-	struct stat st;
 
 	if (family <= 0)
 		return;
-	if (fstat(family, &st) == 0) {
-		snprintf(pipe, sizeof pipe, "pipe:[%llu]", (unsigned long long)st.st_ino);
-		while (poll(&p, 1, 0) == 0) {
-			kill_holders(pipe);
-			poll(&p, 1, 20);
-		}
+	while (poll(&p, 1, 0) == 0) {
+		kill_holders(process_family(family), 0);
+		poll(&p, 1, 20);
 	}
 	close(family);
 }

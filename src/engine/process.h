@@ -46,6 +46,12 @@ int process_wait(struct process *process, int timeout_ms, int *ret_status);
 /* SIGKILL and reap. */
 void process_kill(struct process *process);
 
+/* What names a family to those who come after us, by process_end_family(); 0: none. */
+uint64_t process_family(int family);
+/* End those of a family that have outlived the process that started it: whoever holds its pipe, and
+ * began no earlier than `since` (process_start_time()).  How many there were. */
+int process_end_family(uint64_t family, uint64_t since);
+
 /*
  * Run to the end, at most `timeout_ms` (-ETIMEDOUT: killed), collecting what it prints on both
  * outputs: the first `size` - 1 bytes, NUL-terminated.  `options->out` and `err` are ignored.

@@ -81,7 +81,7 @@ void supervisor_free(struct supervisor *supervisor)
 
 /* --- The pid file ----------------------------------------------------------------------------- */
 
-static void write_pid_file(const char *path, pid_t pid)
+static void write_pid_file(const char *path, const struct engine_server *server)
 {
 	FILE *file = fopen(path, "we");
 
@@ -89,33 +89,42 @@ static void write_pid_file(const char *path, pid_t pid)
 		log_errno(-errno, "cannot write '%s'", path);
 		return;
 	}
-	fprintf(file, "%d %llu\n", (int)pid, (unsigned long long)process_start_time(pid));
+	fprintf(file, "%d %llu %llu\n", (int)server->pid,
+		(unsigned long long)process_start_time(server->pid),
+		(unsigned long long)process_family(server->family));
 	fclose(file);
+}
+
+static void end_process(pid_t pid, uint64_t began)
+{
+	CLEANUP(fd) int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+
+	/* With the descriptor open, the number cannot pass to another process between the look and
+	 * the kill. */
+	if (pidfd < 0 || process_start_time(pid) != began)
+		return;
+	log_warning("ending process %d, which an earlier keeper left behind", pid);
+	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	poll(&ended, 1, LEFTOVER_TIMEOUT_MS);
 }
 
 void supervisor_end_leftover(const char *pid_file)
 {
-	unsigned long long began;
+	unsigned long long began, family = 0;
 	FILE *file = fopen(pid_file, "re");
-	struct pollfd ended;
 	int pid, n;
 
 	if (!file)
 		return;
-	n = fscanf(file, "%d %llu", &pid, &began);
+	n = fscanf(file, "%d %llu %llu", &pid, &began, &family);
 	fclose(file);
-	if (n == 2 && pid > 1) {
-		CLEANUP(fd) int pidfd = syscall(SYS_pidfd_open, pid, 0);
-
-		/* With the descriptor open, the number cannot pass to another process between the
-		 * look and the kill. */
-		if (pidfd >= 0 && process_start_time(pid) == began) {
-			log_warning("ending process %d, which an earlier keeper left behind", pid);
-			syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-			ended = (struct pollfd){.fd = pidfd, .events = POLLIN};
-			poll(&ended, 1, LEFTOVER_TIMEOUT_MS);
-		}
-	}
+	if (n >= 2 && pid > 1)
+		end_process(pid, began);
+	n = n == 3 ? process_end_family(family, began) : 0;
+	if (n > 0)
+		log_warning("ended %d processes of the server that an earlier keeper left behind",
+			    n);
 	unlink(pid_file);
 }
 
@@ -178,7 +187,7 @@ static void launch(struct supervisor *supervisor)
 	}
 	pthread_mutex_unlock(&supervisor->lock);
 	if (r == 0)
-		write_pid_file(options->pid_file, supervisor->server.pid);
+		write_pid_file(options->pid_file, &supervisor->server);
 }
 
 /* Without the lock: the server may take its time with the answer. */

@@ -1,3 +1,4 @@
+# ./check: engines
 """
 Killed in the middle of a backtrack, of a fold, of a checkpoint: the cluster comes up at the old moment or the new one,
 never between, and without losing what it promised.
@@ -8,17 +9,17 @@ import subprocess
 import time
 
 from harness import (
-    LONG, SMALL_SERVER, Ledger, check, check_tables, fingerprint, iso, kill, main, note, now_us, server_options, unspill,
+    LONG, SAMPLE, SMALL_SERVER, Ledger, check, check_tables, create, fingerprint, iso, kill, main, note, now_us, server_options,
     wait_for,
 )
 
-KILLS = 60 if LONG else 12
+KILLS = 60 if LONG else 6 if SAMPLE else 12
 cluster = ledger = None
 
 
 def a_run_with_a_present_and_a_past():
     global cluster, ledger
-    cluster = unspill().create("inter", "--backtrack-window", "2h", *server_options(*SMALL_SERVER))
+    cluster = create("inter", "--backtrack-window", "2h", *server_options(*SMALL_SERVER))
     ledger = Ledger(cluster)
     ledger.prepare()
     ledger.start("--connections=4", "--pad=2000")
@@ -90,12 +91,12 @@ def status_until(condition, seconds, what):
 
 def killed_in_the_middle_of_a_fold_nothing_is_lost():
     fresh = Ledger(cluster, "fold")
-    cluster.sql("DROP DATABASE ledger")
+    cluster.drop_schema("ledger")
     fresh.prepare()
     cluster.run("modify", "--backtrack-window", "1s")
     fresh.start("--connections=4", "--pad=30000")
     met = 0
-    for _ in range(20 if LONG else 5):
+    for _ in range(20 if LONG else 2 if SAMPLE else 5):
         status = status_until(lambda status: status["folding"], 120, "a fold")
         kill(status["keeper_pid"])
         cluster.revive()
@@ -134,10 +135,10 @@ except OSError:
 def killed_in_the_middle_of_a_checkpoint_nothing_is_lost():
     fresh = Ledger(cluster, "checkpoint")
     cluster.run("modify", "--backtrack-window", "1h")
-    cluster.sql("DROP DATABASE ledger")
+    cluster.drop_schema("ledger")
     fresh.prepare()
     fresh.start("--connections=4")
-    for _ in range(10 if LONG else 3):
+    for _ in range(10 if LONG else 1 if SAMPLE else 3):
         keeper = cluster.status()["keeper_pid"]
         before = checkpoints()
         scribbler = subprocess.Popen(["/usr/bin/python3", "-c", SCRIBBLER, cluster.path("mnt/scribble")])

@@ -1,27 +1,29 @@
 /*
  * Ledger: clients that commit numbered transactions, and each keep their own list of what they were
- *promised.
+ * promised.
  *
- *	ledger --defaults FILE --log FILE [--host H --port N | --socket PATH] [--connections N]
- *[--seconds N]
- *	       [--pause-us N] [--pad BYTES] [--first N]
- *	ledger --defaults FILE --prepare
+ *	ledger SERVER --log FILE [--connections N] [--seconds N] [--pause-us N] [--pad BYTES]
+ *[--first N] ledger SERVER --prepare
+ *
+ * SERVER is --defaults FILE, for a MariaDB (with --host H --port N, or --socket PATH, instead of
+ *the file's), or --postgresql CONNINFO.
  *
  * Transaction `n` of connection `c` moves `n` from an account of one table to an account of the
- *other, and notes that in a third.  So half a transaction shows: the balances then differ from what
- *the notes say. The list (one line each, written with write(2), so that it is in order and survives
- *our own end):
+ * other, and notes that in a third.  So half a transaction shows: the balances then differ from
+ *what the notes say.  The list (one line each, written with write(2), so that it is in order and
+ *survives our own end):
  *
  *	I c n t		about to begin, at t (microseconds since the epoch, real-time clock)
  *	A c n t		the server acknowledged the commit, at t
  *	F c n t text	the server did not: it may have happened or not
  *
  * A connection that fails is made anew until the time is over; the next transaction has the next
- *number. SIGTERM and SIGINT end every connection after its current transaction.
+ * number. SIGTERM and SIGINT end every connection after its current transaction.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <libpq-fe.h>
 #include <mysql.h>
 #include <pthread.h>
 #include <signal.h>
@@ -38,7 +40,7 @@
 #define RECONNECT_US 20000
 
 static struct {
-	const char *defaults, *host, *socket, *log;
+	const char *defaults, *host, *socket, *conninfo, *log;
 	unsigned port, connections, pad;
 	uint64_t first, pause_us;
 	int64_t seconds;
@@ -48,7 +50,7 @@ struct client {
 	pthread_t thread;
 	unsigned number;
 	int log;
-	MYSQL *mysql;
+	void *session; /* the server's */
 	uint64_t acknowledged, failed;
 };
 
@@ -85,7 +87,19 @@ static void note(struct client *client, char what, uint64_t n, const char *text)
 	}
 }
 
-static MYSQL *connect_once(char *error, size_t error_size)
+/* --- Servers ---------------------------------------------------------------------------------- */
+
+struct server {
+	void *(*connect)(char *error, size_t error_size);
+	int (*query)(void *session, const char *sql); /* 0 when it was done */
+	const char *(*error)(void *session);
+	void (*close)(void *session);
+	void (*thread_begin)(void);
+	void (*thread_end)(void);
+	const char *const *preparation; /* NULL-terminated */
+};
+
+static void *maria_connect(char *error, size_t error_size)
 {
 	MYSQL *mysql = mysql_init(NULL);
 	unsigned timeout_s = 60;
@@ -103,8 +117,125 @@ static MYSQL *connect_once(char *error, size_t error_size)
 	return NULL;
 }
 
-static int query(MYSQL *mysql, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int query(MYSQL *mysql, const char *format, ...)
+static int maria_query(void *session, const char *sql)
+{
+	return mysql_query(session, sql);
+}
+
+static const char *maria_error(void *session)
+{
+	return mysql_error(session);
+}
+
+static void maria_close(void *session)
+{
+	mysql_close(session);
+}
+
+static void maria_thread_begin(void)
+{
+	mysql_thread_init();
+}
+
+static const struct server mariadb = {
+	.connect = maria_connect,
+	.query = maria_query,
+	.error = maria_error,
+	.close = maria_close,
+	.thread_begin = maria_thread_begin,
+	.thread_end = mysql_thread_end,
+	.preparation =
+		(const char *const[]){
+			"CREATE DATABASE ledger",
+			"CREATE TABLE ledger.debit (id INT PRIMARY KEY, balance BIGINT NOT NULL) "
+			"ENGINE=InnoDB",
+			"CREATE TABLE ledger.credit LIKE ledger.debit",
+			"CREATE TABLE ledger.note (client INT, n BIGINT, debit INT NOT NULL, "
+			"credit INT NOT NULL, amount BIGINT NOT NULL, pad TEXT, "
+			"PRIMARY KEY (client, n)) ENGINE=InnoDB",
+			/* A sequence is looked for in the current database. */
+			"USE ledger",
+			"INSERT INTO ledger.debit SELECT seq, 1000000 FROM seq_1_to_1000",
+			"INSERT INTO ledger.credit SELECT seq, 1000000 FROM seq_1_to_1000",
+			NULL,
+		},
+};
+
+/* Else libpq prints them. */
+static void ignore_notice(void *arg, const char *message)
+{
+}
+
+static void *postgres_connect(char *error, size_t error_size)
+{
+	PGconn *connection = PQconnectdb(options.conninfo);
+
+	PQsetNoticeProcessor(connection, ignore_notice, NULL);
+	if (PQstatus(connection) == CONNECTION_OK)
+		return connection;
+	snprintf(error, error_size, "%s", PQerrorMessage(connection));
+	PQfinish(connection);
+	return NULL;
+}
+
+static int postgres_query(void *session, const char *sql)
+{
+	PGresult *result = PQexec(session, sql);
+	int r = PQresultStatus(result) == PGRES_COMMAND_OK ? 0 : -1;
+
+	PQclear(result);
+	return r;
+}
+
+static const char *postgres_error(void *session)
+{
+	static _Thread_local char text[300];
+
+	snprintf(text, sizeof text, "%s", PQerrorMessage(session));
+	for (char *at = text; *at; at++)
+		if (*at == '\n')
+			*at = ' ';
+	return text;
+}
+
+static void postgres_close(void *session)
+{
+	PQfinish(session);
+}
+
+static void nothing(void)
+{
+}
+
+static const struct server postgresql = {
+	.connect = postgres_connect,
+	.query = postgres_query,
+	.error = postgres_error,
+	.close = postgres_close,
+	.thread_begin = nothing,
+	.thread_end = nothing,
+	.preparation =
+		(const char *const[]){
+			"CREATE SCHEMA ledger",
+			"CREATE TABLE ledger.debit (id INT PRIMARY KEY, balance BIGINT NOT NULL)",
+			"CREATE TABLE ledger.credit (LIKE ledger.debit INCLUDING ALL)",
+			"CREATE TABLE ledger.note (client INT, n BIGINT, debit INT NOT NULL, "
+			"credit INT NOT NULL, amount BIGINT NOT NULL, pad TEXT, "
+			"PRIMARY KEY (client, n))",
+			"INSERT INTO ledger.debit SELECT n, 1000000 FROM generate_series(1, 1000) "
+			"n",
+			"INSERT INTO ledger.credit SELECT n, 1000000 FROM generate_series(1, 1000) "
+			"n",
+			NULL,
+		},
+};
+
+static const struct server *server;
+
+/* --- Clients ---------------------------------------------------------------------------------- */
+
+static int query(void *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int query(void *session, const char *format, ...)
 {
 	char text[1024];
 	va_list args;
@@ -112,32 +243,32 @@ static int query(MYSQL *mysql, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	return mysql_query(mysql, text);
+	return server->query(session, text);
 }
 
 static int transaction(struct client *client, uint64_t n)
 {
-	MYSQL *mysql = client->mysql;
+	void *session = client->session;
 	/* Both spread over the accounts; connections meet, but never in a circle: debit first, then
 	 * credit. */
 	unsigned debit = (unsigned)((n * 7 + client->number * 131) % ACCOUNTS) + 1;
 	unsigned credit = (unsigned)((n * 13 + client->number * 37) % ACCOUNTS) + 1;
 
-	if (query(mysql, "START TRANSACTION"))
+	if (query(session, "START TRANSACTION"))
 		return -1;
-	if (query(mysql, "UPDATE ledger.debit SET balance = balance - %ju WHERE id = %u",
+	if (query(session, "UPDATE ledger.debit SET balance = balance - %ju WHERE id = %u",
 		  (uintmax_t)n, debit))
 		return -1;
-	if (query(mysql, "UPDATE ledger.credit SET balance = balance + %ju WHERE id = %u",
+	if (query(session, "UPDATE ledger.credit SET balance = balance + %ju WHERE id = %u",
 		  (uintmax_t)n, credit))
 		return -1;
-	if (query(mysql,
+	if (query(session,
 		  "INSERT INTO ledger.note (client, n, debit, credit, amount, pad) VALUES (%u, "
 		  "%ju, %u, %u, %ju, "
 		  "REPEAT('x', %u))",
 		  client->number, (uintmax_t)n, debit, credit, (uintmax_t)n, options.pad))
 		return -1;
-	return query(mysql, "COMMIT");
+	return query(session, "COMMIT");
 }
 
 static void *run(void *arg)
@@ -146,11 +277,11 @@ static void *run(void *arg)
 	char error[300];
 	uint64_t n = options.first;
 
-	mysql_thread_init();
+	server->thread_begin();
 	while (!over()) {
-		if (!client->mysql)
-			client->mysql = connect_once(error, sizeof error);
-		if (!client->mysql) {
+		if (!client->session)
+			client->session = server->connect(error, sizeof error);
+		if (!client->session) {
 			usleep(RECONNECT_US);
 			continue;
 		}
@@ -159,51 +290,38 @@ static void *run(void *arg)
 			note(client, 'A', n, "");
 			client->acknowledged++;
 		} else {
-			note(client, 'F', n, mysql_error(client->mysql));
+			note(client, 'F', n, server->error(client->session));
 			client->failed++;
-			mysql_close(client->mysql);
-			client->mysql = NULL;
+			server->close(client->session);
+			client->session = NULL;
 		}
 		n++;
 		if (options.pause_us)
 			usleep((useconds_t)options.pause_us);
 	}
-	if (client->mysql)
-		mysql_close(client->mysql);
-	mysql_thread_end();
+	if (client->session)
+		server->close(client->session);
+	server->thread_end();
 	return NULL;
 }
 
 static int prepare(void)
 {
-	static const char *const statements[] = {
-		"CREATE DATABASE ledger",
-		"CREATE TABLE ledger.debit (id INT PRIMARY KEY, balance BIGINT NOT NULL) "
-		"ENGINE=InnoDB",
-		"CREATE TABLE ledger.credit LIKE ledger.debit",
-		"CREATE TABLE ledger.note (client INT, n BIGINT, debit INT NOT NULL, credit INT "
-		"NOT NULL, "
-		"amount BIGINT NOT NULL, pad TEXT, PRIMARY KEY (client, n)) ENGINE=InnoDB",
-		"INSERT INTO ledger.debit SELECT seq, 1000000 FROM seq_1_to_1000",
-		"INSERT INTO ledger.credit SELECT seq, 1000000 FROM seq_1_to_1000",
-	};
 	char error[300];
-	MYSQL *mysql = connect_once(error, sizeof error);
+	void *session = server->connect(error, sizeof error);
+	int failed = 0;
 
-	if (!mysql) {
+	if (!session) {
 		fprintf(stderr, "ledger: cannot connect: %s\n", error);
 		return 1;
 	}
-	mysql_query(mysql, "USE mysql");
-	for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
-		if (mysql_query(mysql, statements[i])) {
-			fprintf(stderr, "ledger: %s: %s\n", statements[i], mysql_error(mysql));
-			mysql_close(mysql);
-			return 1;
-		}
+	for (const char *const *sql = server->preparation; *sql && !failed; sql++) {
+		failed = server->query(session, *sql) != 0;
+		if (failed)
+			fprintf(stderr, "ledger: %s: %s\n", *sql, server->error(session));
 	}
-	mysql_close(mysql);
-	return 0;
+	server->close(session);
+	return failed;
 }
 
 static int run_all(void)
@@ -247,6 +365,7 @@ int main(int argc, char **argv)
 {
 	static const struct option known[] = {
 		{"defaults", required_argument, NULL, 'd'},
+		{"postgresql", required_argument, NULL, 'g'},
 		{"host", required_argument, NULL, 'h'},
 		{"port", required_argument, NULL, 'P'},
 		{"socket", required_argument, NULL, 'S'},
@@ -266,6 +385,9 @@ int main(int argc, char **argv)
 		switch (c) {
 		case 'd':
 			options.defaults = optarg;
+			break;
+		case 'g':
+			options.conninfo = optarg;
 			break;
 		case 'h':
 			options.host = optarg;
@@ -301,8 +423,9 @@ int main(int argc, char **argv)
 			return usage();
 		}
 	}
-	if (!options.defaults || optind < argc || (!preparing && !options.log) ||
-	    options.connections > 1000)
+	server = options.conninfo ? &postgresql : &mariadb;
+	if (!options.defaults == !options.conninfo || optind < argc ||
+	    (!preparing && !options.log) || options.connections > 1000)
 		return usage();
 
 	mysql_library_init(0, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,25 @@ static void two_families_are_two(void)
 	check(all_are_gone(others));
 }
 
+/* As if we had died: nobody looks at the pipe's other end, and the leader is gone first. */
+static void who_comes_later_ends_what_is_left_of_a_family(void)
+{
+	struct process process;
+	uint64_t family, began;
+	pid_t pids[2];
+
+	require(spawn_family("wait", true, &process, pids));
+	family = process_family(process.family);
+	began = process_start_time(process.pid);
+	check(family != 0 && process_family(0) == 0);
+	check(process_end_family(0, 0) == 0 && process_end_family(family, began + 1000000) == 0);
+	kill(process.pid, SIGKILL);
+	check(process_end_family(family, began) >= 2);
+	check(all_are_gone(pids));
+	check(process_end_family(family, began) == 0);
+	process_kill(&process);
+}
+
 static void a_program_that_cannot_run_leaves_no_descriptor(void)
 {
 	const char *const argv[] = {"none", NULL};
@@ -123,6 +143,7 @@ int main(void)
 	RUN(who_ends_by_itself_leaves_no_children);
 	RUN(waiting_in_vain_harms_no_child);
 	RUN(two_families_are_two);
+	RUN(who_comes_later_ends_what_is_left_of_a_family);
 	RUN(a_program_that_cannot_run_leaves_no_descriptor);
 	return tap_done();
 }

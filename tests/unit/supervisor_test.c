@@ -13,6 +13,7 @@
 #include "tap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -388,6 +389,36 @@ static void a_left_over_server_is_ended_and_a_stranger_with_its_number_is_not(vo
 	supervisor_end_leftover(pid_file);
 }
 
+static void what_a_left_over_server_has_started_is_ended_with_it(void)
+{
+	const char *const argv[] = {"sh", "-c", "setsid sleep 100 & echo $!; wait", NULL};
+	struct process process;
+	int fds[2], child = 0;
+
+	require(pipe2(fds, O_CLOEXEC) == 0);
+	struct process_options options = {.program = "/bin/sh",
+					  .argv = argv,
+					  .in = -1,
+					  .out = fds[1],
+					  .err = -1,
+					  .family = true};
+	require(process_spawn(&options, &process, NULL) == 0);
+	close(fds[1]);
+	FILE *file = fdopen(fds[0], "r");
+	check(fscanf(file, "%d", &child) == 1);
+	fclose(file);
+
+	file = fopen(pid_file, "w");
+	fprintf(file, "%d %llu %llu\n", process.pid,
+		(unsigned long long)process_start_time(process.pid),
+		(unsigned long long)process_family(process.family));
+	fclose(file);
+	check(process_start_time(child) != 0);
+	supervisor_end_leftover(pid_file);
+	check(process_start_time(child) == 0);
+	process_kill(&process);
+}
+
 int main(void)
 {
 	int fd = mkstemp(pid_file);
@@ -409,5 +440,6 @@ int main(void)
 	RUN(a_long_start_ticks);
 	RUN(closing_down_ends_every_wish);
 	RUN(a_left_over_server_is_ended_and_a_stranger_with_its_number_is_not);
+	RUN(what_a_left_over_server_has_started_is_ended_with_it);
 	return tap_done();
 }
