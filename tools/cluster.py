@@ -364,12 +364,12 @@ class PlainPostgres(PostgresClient, PlainServer):
         self.sockets = directory
         self.user = "postgres" if os.geteuid() == 0 else None
 
-    def create(self):
+    def create(self, checksums=True):
         os.makedirs(self.directory, mode=0o755)
         if self.user:
             shutil.chown(self.directory, self.user, self.user)
         run([*as_user(self.user), postgres_program("initdb"), "-D", self.data, "--username=postgres", "--auth=trust",
-             "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums"], cwd="/")
+             "--encoding=UTF8", "--locale=C.UTF-8", *(["--data-checksums"] if checksums else [])], cwd="/")
 
     def start(self):
         words = [*as_user(self.user), postgres_program("postgres"), "-D", self.data, "-k", self.directory]

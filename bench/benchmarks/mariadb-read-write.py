@@ -5,7 +5,7 @@ TITLE = "MariaDB, sysbench oltp_read_write, 4 threads, 4 x 250,000 rows, durable
 PEER = "the same server with its own defaults (doublewrite on) on the plain directory"
 TARGET = "io_uring >= 1.0, on a journaled disk, too; classic >= 0.85"
 DISKS = "both"
-USES_FLEET = True
+USES_FLEET = "mariadb"
 TARGETS = {("plain", "classic"): 0.85, ("plain", "io_uring"): 1.0, ("journaled", "io_uring"): 1.0,
            ("journaled", "classic"): 0.85}
 

@@ -132,12 +132,14 @@ def write_json(wanted, said, found, failed):
 
 
 def run_names(bench, wanted):
-    found, failed = {}, {}
+    found, failed, last = {}, {}, None
     for name in wanted.names:
-        # The servers of the first two are the same; others want the machine for themselves.
+        # The servers of mariadb-* are the same, and those of pgbench-*; others want the machine for themselves.
         module = catalogue.load(name)
-        if not (bench.fleets and getattr(module, "USES_FLEET", False)):
+        uses = getattr(module, "USES_FLEET", None)
+        if not uses or uses != last:
             bench.end_all()
+        last = uses
         try:
             found[name] = run_one(bench, name, module)
         except Exception as error:  # pylint: disable=broad-except

@@ -6,8 +6,8 @@ import subprocess
 from harness import check, main
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-NAMES = ("mariadb-write mariadb-read-write bulk-load file-sync file-stream backtrack backtrack-vs-restore window-cost memory"
-         " fold-cost").split()
+NAMES = ("mariadb-write mariadb-read-write pgbench-write pgbench-select bulk-load file-sync file-stream backtrack"
+         " backtrack-vs-restore window-cost memory fold-cost").split()
 
 
 def bench(*words, code=0):
