@@ -6,10 +6,16 @@
 #include <string.h>
 
 static enum log_level lowest = LOG_INFO;
+static void (*sink)(enum log_level level, const char *text);
 
 void log_set_level(enum log_level level)
 {
 	lowest = level;
+}
+
+void log_set_sink(void (*to)(enum log_level level, const char *text))
+{
+	sink = to;
 }
 
 /* One write per line, so that lines of several threads and processes do not mix. */
@@ -18,6 +24,10 @@ static void put(enum log_level level, const char *text)
 	static const char *const names[] = {"debug", "info", "warning", "error"};
 	char time[CLOCK_TEXT_MAX];
 
+	if (sink) {
+		sink(level, text);
+		return;
+	}
 	clock_format(clock_realtime_us(), time);
 	fprintf(stderr, "%s %s: %s\n", time, names[level], text);
 }

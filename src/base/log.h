@@ -7,6 +7,12 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
+/*
+ * Where the lines go instead, without time and level: for a library inside of somebody else's
+ * program.  Called from any thread; NULL: standard error again.
+ */
+void log_set_sink(void (*sink)(enum log_level level, const char *text));
+
 /* Lines below `level` are dropped.  Default: LOG_INFO. */
 void log_set_level(enum log_level level);
 
