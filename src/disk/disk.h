@@ -5,9 +5,9 @@
  * folders come into being with their first file).  Two implementations: disk_local_open() (a
  * directory) and disk_memory_new() (memory, with failing calls, torn writes and power cuts).
  *
- * What a power cut leaves: everything that a successful disk_file_sync(), disk_file_write_durable()
- * or disk_sync_names() covered; of the rest any part, in units of 512-byte sectors of data and of
- * single name changes, the name changes of one folder in order.
+ * What a power cut leaves: everything that a successful disk_file_sync() or disk_sync_names()
+ * covered; of the rest any part, in units of 512-byte sectors of data and of single name changes,
+ * the name changes of one folder in order.
  *
  * Every function returns 0 or a count, or -errno.  All may be called from several threads; a struct
  * disk_file may be used by several threads at once.
@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* Buffers, offsets and sizes of disk_file_write_durable() are multiples of this. */
+/* Buffers, offsets and sizes of disk_file_write_direct() are multiples of this. */
 #define DISK_BLOCK 4096
 
 #define DISK_NAME_MAX 128
@@ -92,11 +92,11 @@ struct disk_file_ops {
 	int (*write)(struct disk_file *file, const struct iovec *iov, int iov_count,
 		     uint64_t offset);
 	/*
-	 * As write() and sync() of just this range in one go, past the page cache where the disk
-	 * below can (O_DIRECT, RWF_DSYNC).  Everything in whole, aligned DISK_BLOCKs; does not make
-	 * the file's growth durable: use it inside what allocate() and sync() have prepared.
+	 * As write(), but past the page cache where the disk below can (O_DIRECT): a sync() that
+	 * follows has no more to do than to flush the device.  Everything in whole, aligned
+	 * DISK_BLOCKs.
 	 */
-	int (*write_durable)(struct disk_file *file, const void *buf, size_t size, uint64_t offset);
+	int (*write_direct)(struct disk_file *file, const void *buf, size_t size, uint64_t offset);
 	/* fdatasync, the size included.  A failure is final: what was not yet durable may be gone.
 	 */
 	int (*sync)(struct disk_file *file);
@@ -189,10 +189,10 @@ static inline int disk_file_write(struct disk_file *file, const void *buf, size_
 
 	return file->ops->write(file, &iov, 1, offset);
 }
-static inline int disk_file_write_durable(struct disk_file *file, const void *buf, size_t size,
-					  uint64_t offset)
+static inline int disk_file_write_direct(struct disk_file *file, const void *buf, size_t size,
+					 uint64_t offset)
 {
-	return file->ops->write_durable(file, buf, size, offset);
+	return file->ops->write_direct(file, buf, size, offset);
 }
 static inline int disk_file_sync(struct disk_file *file)
 {
@@ -254,8 +254,8 @@ int disk_replace_file(struct disk *disk, const char *name, const void *data, siz
 
 /*
  * The directory must exist.  The caller owns *ret.  lock() is flock(2) on "lock" inside it, which
- * also holds the owner's process id.  Where the filesystem has no O_DIRECT, write_durable() is a
- * write and an fdatasync.
+ * also holds the owner's process id.  Where the filesystem has no O_DIRECT, write_direct() is an
+ * ordinary write.
  */
 int disk_local_open(const char *path, struct disk **ret);
 
@@ -287,7 +287,7 @@ void disk_memory_limit(struct disk *disk, uint64_t bytes);
 
 /*
  * Calls that change or sync the disk (open with DISK_CREATE, rename, remove, link, sync_names,
- * write, write_durable, sync, write_zeros, allocate, punch, truncate) are counted, from 1.
+ * write, write_direct, sync, write_zeros, allocate, punch, truncate) are counted, from 1.
  * disk_memory_calls() is the number so far.
  */
 uint64_t disk_memory_calls(struct disk *disk);

@@ -66,14 +66,14 @@ static int lending_write(struct disk_file *file, const struct iovec *iov, int co
 	return r;
 }
 
-static int lending_write_durable(struct disk_file *file, const void *buf, size_t size,
-				 uint64_t offset)
+static int lending_write_direct(struct disk_file *file, const void *buf, size_t size,
+				uint64_t offset)
 {
 	struct lending_file *f = file_of(file);
 	int r;
 
 	WITH_ROOM(f->owner, size + NAME_BYTES, r,
-		  disk_file_write_durable(f->below, buf, size, offset));
+		  disk_file_write_direct(f->below, buf, size, offset));
 	return r;
 }
 
@@ -147,7 +147,7 @@ static const struct disk_file_ops file_ops = {
 	.read = lending_read,
 	.prefetch = lending_prefetch,
 	.write = lending_write,
-	.write_durable = lending_write_durable,
+	.write_direct = lending_write_direct,
 	.sync = lending_sync,
 	.write_zeros = lending_write_zeros,
 	.allocate = lending_allocate,

@@ -27,7 +27,7 @@ struct local {
 struct local_file {
 	struct disk_file file;
 	int fd;
-	/* For write_durable(), opened by the first one; the lock guards the opening. */
+	/* For write_direct(), opened by the first one; the lock guards the opening. */
 	pthread_mutex_t lock;
 	int direct_fd; /* -1: not yet, or the filesystem has no O_DIRECT */
 	bool direct_tried;
@@ -241,11 +241,10 @@ static void local_prefetch(struct disk_file *file, uint64_t offset, uint64_t siz
 	posix_fadvise(file_of(file)->fd, (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
 }
 
-static int write_all(int fd, const void *buf, size_t size, uint64_t offset, int flags)
+static int write_all(int fd, const void *buf, size_t size, uint64_t offset)
 {
 	while (size > 0) {
-		struct iovec iov = {(void *)buf, size};
-		ssize_t n = pwritev2(fd, &iov, 1, offset, flags);
+		ssize_t n = pwrite(fd, buf, size, offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -277,7 +276,7 @@ static int local_write(struct disk_file *file, const struct iovec *iov, int coun
 	for (int i = 0; i < count; i++) {
 		size_t skip = MIN((size_t)n, iov[i].iov_len);
 		int r = write_all(file_of(file)->fd, (char *)iov[i].iov_base + skip,
-				  iov[i].iov_len - skip, offset + skip, 0);
+				  iov[i].iov_len - skip, offset + skip);
 
 		if (r < 0)
 			return r;
@@ -304,23 +303,19 @@ static int direct_fd_of(struct local_file *file)
 	return fd;
 }
 
-static int local_write_durable(struct disk_file *base_file, const void *buf, size_t size,
-			       uint64_t offset)
+static int local_write_direct(struct disk_file *base_file, const void *buf, size_t size,
+			      uint64_t offset)
 {
 	struct local_file *file = file_of(base_file);
 	int fd = direct_fd_of(file);
 	int r;
 
 	if (fd >= 0) {
-		r = write_all(fd, buf, size, offset, RWF_DSYNC);
-		/* EINVAL: bigger blocks than ours below; EOPNOTSUPP: no such flag. */
-		if (r != -EINVAL && r != -EOPNOTSUPP)
+		r = write_all(fd, buf, size, offset);
+		if (r != -EINVAL) /* bigger blocks than ours below */
 			return r;
 	}
-	r = write_all(file->fd, buf, size, offset, 0);
-	if (r < 0)
-		return r;
-	return fdatasync(file->fd) < 0 ? -errno : 0;
+	return write_all(file->fd, buf, size, offset);
 }
 
 static int local_sync(struct disk_file *file)
@@ -343,7 +338,7 @@ static int put_zeros(int fd, const void *zeros, uint64_t offset, uint64_t size)
 	while (size > 0 && r == 0) {
 		size_t n = MIN(size, (uint64_t)ZEROS_BYTES);
 
-		r = write_all(fd, zeros, n, offset, 0);
+		r = write_all(fd, zeros, n, offset);
 		offset += n;
 		size -= n;
 	}
@@ -456,7 +451,7 @@ static const struct disk_file_ops file_ops = {
 	.read = local_read,
 	.prefetch = local_prefetch,
 	.write = local_write,
-	.write_durable = local_write_durable,
+	.write_direct = local_write_direct,
 	.sync = local_sync,
 	.write_zeros = local_write_zeros,
 	.allocate = local_allocate,

@@ -59,7 +59,6 @@ enum change_kind { CHANGE_SECTORS, CHANGE_SIZE };
 
 struct change {
 	enum change_kind kind;
-	bool durable;    /* certain, but made after changes that are not */
 	uint64_t offset; /* or the size */
 	size_t size;     /* whole sectors */
 	uint8_t *bytes;
@@ -104,8 +103,6 @@ static void image_copy(struct image *to, const struct image *from)
 /* Apply to `image`, each sector as the dice fall; without dice, all of it. */
 static void change_apply(const struct change *change, struct image *image, struct dice *dice)
 {
-	if (change->durable)
-		dice = NULL;
 	if (change->kind == CHANGE_SIZE) {
 		if (!dice || dice_keep(dice))
 			image_resize(image, change->offset);
@@ -385,11 +382,6 @@ static void memory_prefetch(struct disk_file *file, uint64_t offset, uint64_t si
 
 static void add_change(struct node *node, const struct change *change)
 {
-	if (change->durable && node->change_count == 0) {
-		change_apply(change, &node->stable, NULL);
-		free(change->bytes);
-		return;
-	}
 	xgrow(node->changes, node->change_count, node->change_room);
 	node->changes[node->change_count++] = *change;
 }
@@ -403,9 +395,9 @@ static void set_size(struct node *node, uint64_t size)
 }
 
 /* Remember the sectors that [offset, offset + size) of `now` touches. */
-static void add_sectors(struct node *node, uint64_t offset, uint64_t size, bool durable)
+static void add_sectors(struct node *node, uint64_t offset, uint64_t size)
 {
-	struct change change = {.kind = CHANGE_SECTORS, .durable = durable};
+	struct change change = {.kind = CHANGE_SECTORS};
 
 	if (size == 0)
 		return;
@@ -450,7 +442,7 @@ static void give_space(struct memory *memory, struct node *node, uint64_t offset
 
 /* `buf` NULL: zeros.  With `dice`, only some of the sectors arrive. */
 static void put_bytes(struct node *node, const uint8_t *buf, uint64_t size, uint64_t offset,
-		      struct dice *dice, bool durable)
+		      struct dice *dice)
 {
 	uint64_t end_offset = offset + size;
 
@@ -465,7 +457,7 @@ static void put_bytes(struct node *node, const uint8_t *buf, uint64_t size, uint
 				memcpy(node->now.data + offset, buf, n);
 			else
 				memset(node->now.data + offset, 0, n);
-			add_sectors(node, offset, n, durable);
+			add_sectors(node, offset, n);
 		}
 		offset += n;
 		buf = buf ? buf + n : NULL;
@@ -474,7 +466,7 @@ static void put_bytes(struct node *node, const uint8_t *buf, uint64_t size, uint
 
 /* The common way of all writes, verdict given, lock held. */
 static int write_bytes(struct memory_file *file, enum verdict verdict, const void *buf,
-		       uint64_t size, uint64_t offset, bool durable)
+		       uint64_t size, uint64_t offset)
 {
 	struct memory *memory = file->memory;
 	int r;
@@ -488,8 +480,7 @@ static int write_bytes(struct memory_file *file, enum verdict verdict, const voi
 	r = take_space(memory, file->node, offset, size);
 	if (r < 0)
 		return r;
-	put_bytes(file->node, buf, size, offset, verdict == DO_PART ? roll(memory) : NULL,
-		  durable && verdict == DO_IT);
+	put_bytes(file->node, buf, size, offset, verdict == DO_PART ? roll(memory) : NULL);
 	return verdict == DO_PART ? -EIO : 0;
 }
 
@@ -500,22 +491,21 @@ static int memory_write(struct disk_file *file, const struct iovec *iov, int cou
 	int r = 0;
 
 	for (int i = 0; i < count && (r == 0 || verdict == DO_PART); i++) {
-		r = write_bytes(file_of(file), verdict, iov[i].iov_base, iov[i].iov_len, offset,
-				false);
+		r = write_bytes(file_of(file), verdict, iov[i].iov_base, iov[i].iov_len, offset);
 		offset += iov[i].iov_len;
 	}
 	return end(memory, r);
 }
 
-static int memory_write_durable(struct disk_file *file, const void *buf, size_t size,
-				uint64_t offset)
+static int memory_write_direct(struct disk_file *file, const void *buf, size_t size,
+			       uint64_t offset)
 {
 	struct memory *memory = file_of(file)->memory;
 	enum verdict verdict = begin(memory);
 
 	assert(size % DISK_BLOCK == 0 && offset % DISK_BLOCK == 0 &&
 	       (uintptr_t)buf % DISK_BLOCK == 0);
-	return end(memory, write_bytes(file_of(file), verdict, buf, size, offset, true));
+	return end(memory, write_bytes(file_of(file), verdict, buf, size, offset));
 }
 
 static int memory_write_zeros(struct disk_file *file, uint64_t offset, uint64_t size)
@@ -523,7 +513,7 @@ static int memory_write_zeros(struct disk_file *file, uint64_t offset, uint64_t 
 	struct memory *memory = file_of(file)->memory;
 	enum verdict verdict = begin(memory);
 
-	return end(memory, write_bytes(file_of(file), verdict, NULL, size, offset, false));
+	return end(memory, write_bytes(file_of(file), verdict, NULL, size, offset));
 }
 
 static int allocate(struct memory_file *file, enum verdict verdict, uint64_t offset, uint64_t size)
@@ -538,7 +528,7 @@ static int allocate(struct memory_file *file, enum verdict verdict, uint64_t off
 	r = take_space(file->memory, file->node, offset, size);
 	return r < 0 || from >= offset + size
 		       ? r
-		       : write_bytes(file, verdict, NULL, offset + size - from, from, false);
+		       : write_bytes(file, verdict, NULL, offset + size - from, from);
 }
 
 static int memory_allocate(struct disk_file *file, uint64_t offset, uint64_t size)
@@ -579,7 +569,7 @@ static int memory_punch(struct disk_file *file, uint64_t offset, uint64_t size)
 		return end(memory, -EIO);
 	if (offset < node->now.size) {
 		put_bytes(node, NULL, MIN(offset + size, node->now.size) - offset, offset,
-			  verdict == DO_PART ? roll(memory) : NULL, false);
+			  verdict == DO_PART ? roll(memory) : NULL);
 		if (verdict == DO_IT)
 			give_space(memory, node, offset, end_offset);
 	}
@@ -644,7 +634,7 @@ static const struct disk_file_ops file_ops = {
 	.read = memory_read,
 	.prefetch = memory_prefetch,
 	.write = memory_write,
-	.write_durable = memory_write_durable,
+	.write_direct = memory_write_direct,
 	.sync = memory_sync,
 	.write_zeros = memory_write_zeros,
 	.allocate = memory_allocate,

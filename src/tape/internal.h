@@ -1,7 +1,8 @@
 /*
  * Internal: struct tape, and what the files of this folder ask of each other.
  *
- *	tape.c      append, ring, flush, sync; the thread
+ *	tape.c      append, ring; the thread
+ *	flush.c     from the ring to the disk: write, sync, who waits for it
  *	segments.c  the list of segments: begin, seal, drop, find
  *	spares.c    room for the next one: made, held, lent, recycled
  *	recover.c   what tape_open() does with what it finds
@@ -11,7 +12,8 @@
  *	verify.c    tape_verify(), which shares only formats with the rest
  *
  * One lock, `lock`, guards everything that changes.  It is never held during I/O: who does I/O sets
- *a flag (flushing, preparing, sealing), drops the lock, and takes it again.  files.lock is a leaf.
+ * a flag (writing, syncing, preparing, sealing), drops the lock, and takes it again.  files.lock is
+ *a leaf.
  */
 #pragma once
 
@@ -59,7 +61,7 @@ struct tape {
 	uint64_t record_size_max;
 
 	pthread_mutex_t lock;   /* guards all that follows */
-	pthread_cond_t changed; /* a flush, a preparation or a sealing has ended */
+	pthread_cond_t changed; /* a preparation or a sealing has ended, or the tape is broken */
 	int broken;
 
 	struct segment **segments; /* by LSN */
@@ -68,12 +70,15 @@ struct tape {
 	uint64_t next_lsn;      /* the segment after the active one */
 	struct disk_file *next; /* prepared for it, or NULL */
 	struct spare spares[TAPE_SPARES];
-	bool flushing, preparing, sealing;
+	bool preparing, sealing;
+	bool writing, syncing; /* a stage of flush.c is being worked */
+	struct flush_waiter *flush_waiters;
 	/* Bytes that may be appended as growth before the disk is looked at again. */
 	_Atomic int64_t growth_left;
 
 	uint64_t end;     /* after the last record */
-	uint64_t durable; /* <= end */
+	uint64_t written; /* <= end; handed to the disk, to be made durable by a sync */
+	uint64_t durable; /* <= written */
 	uint64_t proven;  /* what records may say was durable: never past the last durable record's
 			     end */
 	bool started;     /* this opening has put a record */
@@ -81,11 +86,11 @@ struct tape {
 
 	/*
 	 * The byte at `lsn` is in ring[lsn % ring_bytes], for lsn in [ring_from, end).  What lies
-	 * from durable's block on has not been written and is not overwritten.
+	 * from written's block on is yet to be written, and is not overwritten.
 	 */
 	uint8_t *ring;
 	uint64_t ring_from;
-	uint8_t *bounce; /* of the one who is flushing */
+	uint8_t *bounce; /* of the one who is writing */
 
 	/*
 	 * A pack is being written in the place of the segments in [pack_from, pack_to); `pack_stop`
@@ -117,6 +122,19 @@ static inline uint64_t tape_ring_at(const struct tape *tape, uint64_t lsn)
 {
 	return lsn & (tape->options.ring_bytes - 1);
 }
+
+/* --- flush.c ------------------------------------------------------------------------------ */
+
+enum flush_stage { FLUSH_WRITTEN, FLUSH_DURABLE };
+
+/* At most so much is copied out of the ring to be written. */
+#define TAPE_BOUNCE_BYTES (256 * 1024)
+
+/*
+ * Bring everything before `upto` (at most tape->end) so far, or wait until others have.  0, or the
+ * error that broke the tape.  Lock held, dropped meanwhile.
+ */
+int flush_upto(struct tape *tape, uint64_t upto, enum flush_stage stage);
 
 /* --- segments.c: all with the lock held --------------------------------------------------- */
 

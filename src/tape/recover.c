@@ -700,7 +700,7 @@ static int go_on_in(struct recovery *rec, struct segment *segment)
 	from = MIN(from, tape->end);
 	if (tape->end - ALIGN_DOWN(from, DISK_BLOCK) > tape->options.ring_bytes)
 		from = ALIGN_UP(tape->end, (uint64_t)DISK_BLOCK) - tape->options.ring_bytes;
-	tape->durable = tape->proven = from;
+	tape->written = tape->durable = tape->proven = from;
 
 	r = open_segment(rec, segment->summary.lsn, 0, &segment->file);
 	if (r < 0)
@@ -722,7 +722,7 @@ static int go_on(struct recovery *rec, bool damaged)
 	struct tape *tape = rec->tape;
 	int r;
 
-	tape->durable = tape->proven = tape->end;
+	tape->written = tape->durable = tape->proven = tape->end;
 	if (tape->options.read_only)
 		return 0;
 	r = sweep_indexes(rec);

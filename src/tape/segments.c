@@ -4,7 +4,6 @@
 #include "tape/internal.h"
 #include "base/alloc.h"
 
-#include <assert.h>
 #include <errno.h>
 
 /* --- The list ----------------------------------------------------------------------------- */
@@ -143,6 +142,16 @@ int tape_segments(struct tape *tape, int (*fn)(const struct tape_segment *segmen
 
 /* --- Sealing ------------------------------------------------------------------------------ */
 
+/*
+ * It is durable, and so is a record of a later one: were it dropped before that, nothing would tell
+ * recovery where the tape goes on.
+ */
+static bool is_past(const struct tape *tape, const struct segment *segment)
+{
+	return segment->state == SEGMENT_FULL &&
+	       tape->durable > segment->summary.lsn + tape->options.segment_bytes;
+}
+
 /* The oldest: they are sealed in order, so all before a sealed one are. */
 static struct segment *find_unsealed(struct tape *tape)
 {
@@ -153,7 +162,7 @@ static struct segment *find_unsealed(struct tape *tape)
 
 		if (segment->state == SEGMENT_SEALED)
 			break;
-		if (segment->state == SEGMENT_FULL && segment->summary.end <= tape->durable)
+		if (is_past(tape, segment))
 			oldest = segment;
 	}
 	return oldest;
@@ -173,7 +182,6 @@ void segments_seal(struct tape *tape)
 		return;
 	tape->sealing = true;
 	while ((segment = find_unsealed(tape))) {
-		assert(segment->summary.end <= tape->durable);
 		/* Full: nobody changes or drops it. */
 		pthread_mutex_unlock(&tape->lock);
 		r = index_write(segment->index, tape->disk, &segment->summary, tape->seed);

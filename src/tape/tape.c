@@ -1,13 +1,13 @@
 /*
- * The tape's writing side: the ring, appending, group commit.
+ * The tape's writing side: the ring, appending, the thread.
  */
 #include "tape/internal.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 
+#include <assert.h>
 #include <errno.h>
 
-#define BOUNCE_BYTES (256 * 1024)
 #define RING_MIN (64 * 1024)
 #define WRITE_BEHIND_PART 8
 #define RING_DEFAULT (16 * 1024 * 1024)
@@ -27,19 +27,10 @@ static void ring_put(struct tape *tape, uint64_t lsn, const void *data, size_t s
 		memcpy(tape->ring, (const uint8_t *)data + first, size - first);
 }
 
-static void ring_get(struct tape *tape, uint64_t lsn, void *data, size_t size)
-{
-	uint64_t at = tape_ring_at(tape, lsn);
-	size_t first = MIN((uint64_t)size, tape->options.ring_bytes - at);
-
-	memcpy(data, tape->ring + at, first);
-	memcpy((uint8_t *)data + first, tape->ring, size - first);
-}
-
-/* The ring can hold everything from the block that the next flush begins with up to `end`. */
+/* The ring can hold everything from the block that the next write begins with up to `end`. */
 static bool ring_holds(struct tape *tape, uint64_t end)
 {
-	return end - ALIGN_DOWN(tape->durable, DISK_BLOCK) <= tape->options.ring_bytes;
+	return end - ALIGN_DOWN(tape->written, DISK_BLOCK) <= tape->options.ring_bytes;
 }
 
 /* --- Putting records in order (lock held) ------------------------------------------------- */
@@ -104,7 +95,10 @@ static void put_own(struct tape *tape, uint16_t type, const void *meta, uint32_t
 	put_record(tape, &piece, &record);
 }
 
-/* `next` becomes the active segment. */
+/*
+ * `next` becomes the active segment.  All before it is durable, so that the bytes of a segment are
+ * on the disk before those of the next, and a flush has to do with one file only.
+ */
 static void begin_segment(struct tape *tape)
 {
 	struct tape_segment_meta meta = {
@@ -120,129 +114,21 @@ static void begin_segment(struct tape *tape)
 	segment->index = index_new();
 	segments_add(tape, segment);
 	tape->active = segment;
-	if (tape->durable == tape->end) /* there is nothing in the gap to wait for */
-		tape->durable = tape->next_lsn;
-	tape->end = tape->next_lsn;
+	assert(tape->durable == tape->end && tape->written == tape->end);
+	tape->durable = tape->written = tape->end = tape->next_lsn;
 	tape->next_lsn += tape->options.segment_bytes;
 	put_own(tape, TAPE_TYPE_SEGMENT, &meta, sizeof meta);
 	tape->prepare_wanted = true;
 	pthread_cond_signal(&tape->work);
 }
 
-/* --- Flushing (lock held, dropped during I/O) --------------------------------------------- */
-
-/* [at, stop) in one segment, whole blocks of which go to the disk from the ring itself. */
-static int write_from_ring(struct tape *tape, struct segment *segment, uint64_t at, uint64_t stop)
-{
-	int r = 0;
-
-	pthread_mutex_unlock(&tape->lock);
-	while (at < stop && r == 0) {
-		uint64_t from = tape_ring_at(tape, at);
-		uint64_t n = MIN(stop - at, tape->options.ring_bytes - from);
-
-		r = disk_file_write_durable(segment->file, tape->ring + from, n,
-					    at - segment->summary.lsn);
-		at += n;
-	}
-	pthread_mutex_lock(&tape->lock);
-	return r;
-}
-
 /*
- * [at, stop) in one segment, `at` at a block.  What others may append to the last block meanwhile
- * must not be in it half: a small piece, and the last block of a big one, is copied first.
+ * So much waits for a sync that a ring full of it would be near: the thread writes it while others
+ * go on.
  */
-static int write_piece(struct tape *tape, struct segment *segment, uint64_t at, uint64_t stop)
-{
-	uint64_t size;
-	int r;
-
-	if (stop - at > BOUNCE_BYTES) {
-		r = write_from_ring(tape, segment, at, ALIGN_DOWN(stop, DISK_BLOCK));
-		if (r < 0)
-			return r;
-		at = ALIGN_DOWN(stop, DISK_BLOCK);
-	}
-	size = ALIGN_UP(stop - at, (uint64_t)DISK_BLOCK);
-	if (size == 0)
-		return 0;
-	ring_get(tape, at, tape->bounce, stop - at);
-	memset(tape->bounce + (stop - at), 0, size - (stop - at));
-	pthread_mutex_unlock(&tape->lock);
-	r = disk_file_write_durable(segment->file, tape->bounce, size, at - segment->summary.lsn);
-	pthread_mutex_lock(&tape->lock);
-	return r;
-}
-
-/* Segment after segment: when bytes of one are on the disk, all of the one before are. */
-static int write_range(struct tape *tape, uint64_t from, uint64_t to)
-{
-	while (from < to) {
-		struct segment *segment = segments_find(tape, from);
-		uint64_t stop = MIN(to, segment->summary.end);
-		int r;
-
-		if (from < stop) {
-			r = write_piece(tape, segment, ALIGN_DOWN(from, DISK_BLOCK), stop);
-			if (r < 0)
-				return r;
-		}
-		from = stop == to ? to : segment->summary.lsn + tape->options.segment_bytes;
-	}
-	return 0;
-}
-
-static void break_tape(struct tape *tape, int r)
-{
-	if (!tape->broken)
-		tape->broken = r;
-	pthread_cond_broadcast(&tape->changed);
-}
-
-/* Make what there is durable, or wait for the one who is at it.  Look again afterwards. */
-static int flush(struct tape *tape)
-{
-	uint64_t to = tape->end;
-	int r;
-
-	if (tape->flushing) {
-		pthread_cond_wait(&tape->changed, &tape->lock);
-		return tape->broken;
-	}
-	if (tape->broken || tape->durable == to)
-		return tape->broken;
-	tape->flushing = true;
-	tape->stats.flushes++;
-	r = write_range(tape, tape->durable, to);
-	tape->flushing = false;
-	if (r < 0) {
-		break_tape(tape, r);
-		return tape->broken;
-	}
-	tape->durable = tape->proven = to;
-	pthread_cond_broadcast(&tape->changed);
-	if (tape->threaded && segments_unsealed(tape))
-		pthread_cond_signal(&tape->work);
-	else if (!tape->threaded)
-		segments_seal(tape);
-	return 0;
-}
-
-static int flush_upto(struct tape *tape, uint64_t upto)
-{
-	int r = tape->broken;
-
-	while (r == 0 && tape->durable < upto)
-		r = flush(tape);
-	return r;
-}
-
-/* So much waits for a sync that a ring full of it would be near: the thread writes it while others
- * go on. */
 static bool is_behind(const struct tape *tape)
 {
-	return tape->end - tape->durable >= tape->options.ring_bytes / WRITE_BEHIND_PART;
+	return tape->end - tape->written >= tape->options.ring_bytes / WRITE_BEHIND_PART;
 }
 
 /* --- Appending ---------------------------------------------------------------------------- */
@@ -270,13 +156,14 @@ static int reserve_step(struct tape *tape, uint64_t size, enum tape_room room)
 	if (!fits_active(tape, size + kept_back(tape, room))) {
 		if (!tape->next)
 			return spares_prepare(tape, room);
-		if (tape->durable < tape->end &&
-		    !ring_holds(tape, tape->next_lsn + RECORD_SEGMENT_SIZE + size))
-			return flush(tape);
+		if (tape->durable < tape->end)
+			return flush_upto(tape, tape->end, FLUSH_DURABLE);
 		begin_segment(tape);
 		return 0;
 	}
-	return ring_holds(tape, tape->end + size) ? 1 : flush(tape);
+	if (ring_holds(tape, tape->end + size))
+		return 1;
+	return flush_upto(tape, tape->end, FLUSH_WRITTEN);
 }
 
 static int reserve(struct tape *tape, uint64_t size, enum tape_room room)
@@ -334,7 +221,7 @@ int tape_append(struct tape *tape, uint16_t type, enum tape_room room, const voi
 	if (r == 0) {
 		piece.time_us = next_time(tape);
 		put_record(tape, &piece, &record);
-		if (tape->threaded && is_behind(tape) && !tape->flushing)
+		if (tape->threaded && is_behind(tape) && !tape->writing)
 			pthread_cond_signal(&tape->work);
 		tape->stats.records_appended++;
 		tape->stats.bytes_appended += size;
@@ -353,7 +240,7 @@ int tape_sync(struct tape *tape, uint64_t upto)
 		return -EROFS;
 	pthread_mutex_lock(&tape->lock);
 	tape->stats.syncs_asked++;
-	r = flush_upto(tape, MIN(upto, tape->end));
+	r = flush_upto(tape, MIN(upto, tape->end), FLUSH_DURABLE);
 	pthread_mutex_unlock(&tape->lock);
 	return r;
 }
@@ -363,7 +250,7 @@ int tape_settle(struct tape *tape)
 	int r;
 
 	pthread_mutex_lock(&tape->lock);
-	r = flush_upto(tape, tape->end);
+	r = flush_upto(tape, tape->end, FLUSH_DURABLE);
 	while (tape->sealing)
 		pthread_cond_wait(&tape->changed, &tape->lock);
 	segments_seal(tape);
@@ -379,7 +266,7 @@ int tape_put_cut(struct tape *tape)
 	r = reserve(tape, sizeof(struct tape_record_header), TAPE_RELEASE);
 	if (r == 0) {
 		put_own(tape, TAPE_TYPE_CUT, NULL, 0);
-		r = flush_upto(tape, tape->end);
+		r = flush_upto(tape, tape->end, FLUSH_DURABLE);
 	}
 	pthread_mutex_unlock(&tape->lock);
 	return r;
@@ -399,8 +286,8 @@ static bool work_once(struct tape *tape)
 			(void)spares_prepare(tape, TAPE_GROWTH);
 		return true;
 	}
-	if (is_behind(tape) && !tape->flushing && !tape->broken) {
-		(void)flush(tape);
+	if (is_behind(tape) && !tape->writing && !tape->broken) {
+		(void)flush_upto(tape, tape->end, FLUSH_WRITTEN);
 		return true;
 	}
 	if (segments_unsealed(tape) && !tape->sealing) {
@@ -422,7 +309,7 @@ static void *thread_main(void *arg)
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec++;
 		if (pthread_cond_timedwait(&tape->work, &tape->lock, &until) == ETIMEDOUT) {
-			(void)flush_upto(tape, tape->end);
+			(void)flush_upto(tape, tape->end, FLUSH_DURABLE);
 			spares_hold(tape);
 		}
 	}
@@ -516,7 +403,7 @@ static struct tape *tape_new(struct disk *disk, const struct tape_options *optio
 	unpacked_init(&tape->unpacked, UNPACKED_BYTES);
 	if (!options->read_only) {
 		tape->ring = xcheck(aligned_alloc(DISK_BLOCK, options->ring_bytes));
-		tape->bounce = xcheck(aligned_alloc(DISK_BLOCK, BOUNCE_BYTES + DISK_BLOCK));
+		tape->bounce = xcheck(aligned_alloc(DISK_BLOCK, TAPE_BOUNCE_BYTES + DISK_BLOCK));
 	}
 	return tape;
 }
@@ -551,10 +438,10 @@ int tape_open(struct disk *disk, const struct tape_options *options, struct tape
  */
 static void put_close(struct tape *tape)
 {
-	if (!tape->started || flush_upto(tape, tape->end) < 0)
+	if (!tape->started || flush_upto(tape, tape->end, FLUSH_DURABLE) < 0)
 		return;
 	put_own(tape, TAPE_TYPE_CLOSE, NULL, 0);
-	(void)flush_upto(tape, tape->end);
+	(void)flush_upto(tape, tape->end, FLUSH_DURABLE);
 }
 
 void tape_close(struct tape *tape)

@@ -100,7 +100,7 @@ static void durable_writes_and_zeros_and_holes_read_back(void)
 	require(disk_file_write_zeros(file, 0, 64 * DISK_BLOCK) == 0 && disk_file_sync(file) == 0);
 	check(disk_file_size(file, &size) == 0 && size == 64 * DISK_BLOCK);
 	memset(buf, 'x', 2 * DISK_BLOCK);
-	require(disk_file_write_durable(file, buf, 2 * DISK_BLOCK, 8 * DISK_BLOCK) == 0);
+	require(disk_file_write_direct(file, buf, 2 * DISK_BLOCK, 8 * DISK_BLOCK) == 0);
 	memset(buf, 0, 2 * DISK_BLOCK);
 	check(disk_file_read(file, buf, 2 * DISK_BLOCK, 9 * DISK_BLOCK) == 2 * DISK_BLOCK);
 	check(buf[0] == 'x' && buf[DISK_BLOCK - 1] == 'x' && buf[DISK_BLOCK] == 0);
@@ -354,9 +354,9 @@ static void a_write_tears_at_sectors_and_nowhere_else(void)
 		torn += kept > 0 && kept < 8;
 	}
 	check(torn > SEEDS / 4);
-	/* The same, durable: whole, also over what was not certain before. */
+	/* The same, synced: whole, also over what was not certain before. */
 	memset(buf, 'y', DISK_BLOCK);
-	require(disk_file_write_durable(file, buf, DISK_BLOCK, 0) == 0);
+	require(disk_file_write_direct(file, buf, DISK_BLOCK, 0) == 0 && disk_file_sync(file) == 0);
 	for (uint64_t seed = 0; seed < SEEDS; seed++) {
 		CLEANUP(disk) struct disk *back = disk_memory_power_on(m, seed);
 		CLEANUP(free) uint8_t *data = NULL;

@@ -18,33 +18,42 @@ static const struct tape_options options = {
 	.background = true,
 };
 
-/* --- A disk whose flushes wait at a gate -------------------------------------------------- */
+/* --- A disk whose calls wait at gates ----------------------------------------------------- */
 
 struct gate {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
 	bool closed;
 	unsigned waiting, passed;
 };
 
-static struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0, 0};
-static struct disk_file_ops gated_ops;
-static int (*real_write_durable)(struct disk_file *file, const void *buf, size_t size,
-				 uint64_t offset);
+static pthread_mutex_t gates_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gates_changed = PTHREAD_COND_INITIALIZER;
+static struct gate write_gate, sync_gate; /* guarded by gates_lock */
+static struct disk_file_ops gated_ops, real_ops;
 static int (*real_open)(struct disk *disk, const char *name, int flags, struct disk_file **ret);
 
-static int gated_write_durable(struct disk_file *file, const void *buf, size_t size,
-			       uint64_t offset)
+static void pass(struct gate *gate)
 {
-	pthread_mutex_lock(&gate.lock);
-	gate.waiting++;
-	pthread_cond_broadcast(&gate.changed);
-	while (gate.closed)
-		pthread_cond_wait(&gate.changed, &gate.lock);
-	gate.waiting--;
-	gate.passed++;
-	pthread_mutex_unlock(&gate.lock);
-	return real_write_durable(file, buf, size, offset);
+	pthread_mutex_lock(&gates_lock);
+	gate->waiting++;
+	pthread_cond_broadcast(&gates_changed);
+	while (gate->closed)
+		pthread_cond_wait(&gates_changed, &gates_lock);
+	gate->waiting--;
+	gate->passed++;
+	pthread_cond_broadcast(&gates_changed);
+	pthread_mutex_unlock(&gates_lock);
+}
+
+static int gated_write_direct(struct disk_file *file, const void *buf, size_t size, uint64_t offset)
+{
+	pass(&write_gate);
+	return real_ops.write_direct(file, buf, size, offset);
+}
+
+static int gated_sync(struct disk_file *file)
+{
+	pass(&sync_gate);
+	return real_ops.sync(file);
 }
 
 static int gated_open(struct disk *disk, const char *name, int flags, struct disk_file **ret)
@@ -52,28 +61,39 @@ static int gated_open(struct disk *disk, const char *name, int flags, struct dis
 	int r = real_open(disk, name, flags, ret);
 
 	if (r == 0) {
-		gated_ops = *(*ret)->ops;
-		real_write_durable = gated_ops.write_durable;
-		gated_ops.write_durable = gated_write_durable;
+		gated_ops = real_ops = *(*ret)->ops;
+		gated_ops.write_direct = gated_write_direct;
+		gated_ops.sync = gated_sync;
 		(*ret)->ops = &gated_ops;
 	}
 	return r;
 }
 
-static void gate_set(bool closed)
+/* `ops` replaces the disk's own, and has to live as long. */
+static void put_gates(struct disk *disk, struct disk_ops *ops)
 {
-	pthread_mutex_lock(&gate.lock);
-	gate.closed = closed;
-	pthread_cond_broadcast(&gate.changed);
-	pthread_mutex_unlock(&gate.lock);
+	*ops = *disk->ops;
+	real_open = ops->open;
+	ops->open = gated_open;
+	disk->ops = ops;
 }
 
-static void gate_wait(void)
+static void gate_set(struct gate *gate, bool closed)
 {
-	pthread_mutex_lock(&gate.lock);
-	while (!gate.waiting)
-		pthread_cond_wait(&gate.changed, &gate.lock);
-	pthread_mutex_unlock(&gate.lock);
+	pthread_mutex_lock(&gates_lock);
+	gate->closed = closed;
+	gate->passed = closed ? 0 : gate->passed;
+	pthread_cond_broadcast(&gates_changed);
+	pthread_mutex_unlock(&gates_lock);
+}
+
+/* Until so many wait there and so many have passed, since it was closed. */
+static void gate_wait(struct gate *gate, unsigned waiting, unsigned passed)
+{
+	pthread_mutex_lock(&gates_lock);
+	while (gate->waiting < waiting || gate->passed < passed)
+		pthread_cond_wait(&gates_changed, &gates_lock);
+	pthread_mutex_unlock(&gates_lock);
 }
 
 static void *append_and_sync(void *arg)
@@ -112,28 +132,95 @@ static void syncs_that_arrive_together_share_one_flush(void)
 	struct tape *tape;
 	void *failed;
 
-	ops = *disk->ops;
-	real_open = ops.open;
-	ops.open = gated_open;
-	disk->ops = &ops;
+	put_gates(disk, &ops);
 	quiet.background = false;
 	require(tape_open(disk, &quiet, &tape, NULL) == 0);
 	require(append_and_sync(tape) == NULL);
 	tape_get_stats(tape, &stats);
 
-	gate_set(true);
-	gate.passed = 0;
+	gate_set(&write_gate, true);
 	pthread_create(&threads[0], NULL, append_and_sync, tape);
-	gate_wait();
+	gate_wait(&write_gate, 1, 0);
 	for (int i = 1; i < THREADS; i++)
 		pthread_create(&threads[i], NULL, append_and_sync, tape);
 	wait_for_records(tape, stats.records_appended + THREADS);
-	gate_set(false);
+	gate_set(&write_gate, false);
 	for (int i = 0; i < THREADS; i++) {
 		pthread_join(threads[i], &failed);
 		check(failed == NULL);
 	}
-	check(gate.passed == 2, "%u flushes", gate.passed);
+	check(write_gate.passed == 2, "%u writes", write_gate.passed);
+	tape_close(tape);
+}
+
+/*
+ * Goal: the device need not have flushed the bytes of one before it gets those of another; but
+ * nothing is said to be durable before its own flush.
+ * Method: hold the first flush at a gate until the second one's bytes are written.
+ */
+static void while_the_device_flushes_it_gets_what_comes_next(void)
+{
+	struct disk_ops ops; /* before the disk, which is closed by them */
+	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
+	struct tape_options quiet = options;
+	pthread_t threads[2];
+	struct tape *tape;
+	uint64_t durable;
+	void *failed;
+
+	put_gates(disk, &ops);
+	quiet.background = false;
+	require(tape_open(disk, &quiet, &tape, NULL) == 0);
+	require(append_and_sync(tape) == NULL);
+	durable = tape_durable(tape);
+
+	gate_set(&sync_gate, true);
+	gate_set(&write_gate, true);
+	gate_set(&write_gate, false);
+	pthread_create(&threads[0], NULL, append_and_sync, tape);
+	gate_wait(&sync_gate, 1, 0);
+	pthread_create(&threads[1], NULL, append_and_sync, tape);
+	gate_wait(&write_gate, 0, 2);
+	check(sync_gate.passed == 0 && tape_durable(tape) == durable);
+	gate_set(&sync_gate, false);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(threads[i], &failed);
+		check(failed == NULL);
+	}
+	check(sync_gate.passed == 2, "%u flushes", sync_gate.passed);
+	tape_close(tape);
+}
+
+/* Goal: a failed flush is final for all who wait, in whichever stage. */
+static void who_waits_for_a_flush_that_fails_is_told(void)
+{
+	enum { THREADS = 6 };
+	struct disk_ops ops; /* before the disk, which is closed by them */
+	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
+	struct tape_options quiet = options;
+	pthread_t threads[THREADS];
+	struct tape_stats stats;
+	struct tape *tape;
+	void *failed;
+
+	put_gates(disk, &ops);
+	quiet.background = false;
+	require(tape_open(disk, &quiet, &tape, NULL) == 0);
+	require(append_and_sync(tape) == NULL);
+	tape_get_stats(tape, &stats);
+
+	gate_set(&sync_gate, true);
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, append_and_sync, tape);
+	gate_wait(&sync_gate, 1, 0);
+	wait_for_records(tape, stats.records_appended + THREADS);
+	disk_memory_fail(disk, disk_memory_calls(disk) + 1, true);
+	gate_set(&sync_gate, false);
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], &failed);
+		check(failed == tape);
+	}
+	check(tape_broken(tape) == -EIO && append_and_sync(tape) == tape);
 	tape_close(tape);
 }
 
@@ -461,6 +548,8 @@ static void what_nobody_syncs_is_flushed_within_two_seconds(void)
 int main(void)
 {
 	RUN(syncs_that_arrive_together_share_one_flush);
+	RUN(while_the_device_flushes_it_gets_what_comes_next);
+	RUN(who_waits_for_a_flush_that_fails_is_told);
 	RUN(threads_append_sync_scan_read_verify_and_pack_and_nothing_acknowledged_is_lost);
 	RUN(segments_are_dropped_and_used_again_while_others_write);
 	RUN(what_nobody_syncs_is_flushed_within_two_seconds);
