@@ -37,7 +37,7 @@ const char help_files[] =
 	"  DIR/cluster.json     the cluster's settings\n"
 	"  DIR/volume/          its tape, base and checkpoints\n"
 	"  DIR/mnt/             the mount; mnt/data is the server's data directory\n"
-	"  DIR/run/             sockets, logs and the file with root's password, if it has one";
+	"  DIR/run/             sockets, logs, the file with root's password";
 
 const char help_json[] =
 	"--json prints one object. Its keys are those of the control protocol (docs/control.md). "
@@ -54,6 +54,7 @@ const char help_json[] =
 	"                 base, checkpoints, tape_per_hour, base_per_hour,\n"
 	"                 disk_free, disk_total, memory}, backtrack: null or\n"
 	"                 {applied, left}, folding, space_short, pins,\n"
+	"                 serverless, views,\n"
 	"                 last_error: null or {text, time_us},\n"
 	"                 created_us}; without a keeper what is known, and down:\n"
 	"                 whether it ought to run; where it cannot be asked,\n"
@@ -68,6 +69,8 @@ const char help_json[] =
 	"                 {from, to, records, bytes, replay_records, server,\n"
 	"                 connections}\n"
 	"  backtracks     {backtracks: [...]}, each as backtrack\n"
+	"  view           {directory, moment, since_us}\n"
+	"  views          {views: [...]}, each as view, with its cluster\n"
 	"  export         {files, bytes, moment}\n"
 	"  verify         {damage: [line, ...], bytes}\n"
 	"  repack         {segments, before, after, left}\n"

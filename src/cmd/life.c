@@ -26,7 +26,7 @@ static int spawn(struct talk *talk)
 	return talk_connect(talk);
 }
 
-static int state_of(struct talk *talk, char state[32])
+static int status_of(struct talk *talk, char state[32], bool *ret_serverless, int64_t *ret_views)
 {
 	json_t *status;
 	int ending;
@@ -35,8 +35,24 @@ static int state_of(struct talk *talk, char state[32])
 	if (ending != END_OK)
 		return ending;
 	snprintf(state, 32, "%s", json_text(status, "state"));
+	*ret_serverless = json_truth(status, "serverless");
+	*ret_views = json_number(status, "views");
 	json_decref(status);
 	return END_OK;
+}
+
+/* The keeper that there is shows the past, or waits for its end: one that stays takes its place. */
+static int replace(struct talk *talk, int64_t views)
+{
+	int ending;
+
+	if (views)
+		return fail(talk->typed, END_BUSY,
+			    "the stopped cluster has %lld views open, which would end: see "
+			    "'unspill views %s', and end them first",
+			    (long long)views, talk->cluster->name);
+	ending = talk_ask(talk, json_pack("{s:s}", "do", "shutdown"), NULL);
+	return ending == END_OK ? spawn(talk) : ending;
 }
 
 static void print_running(const struct talk *talk, int64_t began_us)
@@ -51,13 +67,17 @@ static void print_running(const struct talk *talk, int64_t began_us)
 static int start(struct talk *talk)
 {
 	int64_t began = clock_monotonic_us();
+	bool serverless = false;
 	char state[32] = "";
-	int ending = END_OK;
+	int64_t views = 0;
+	int ending;
 
 	if (talk->control)
-		ending = state_of(talk, state);
+		ending = status_of(talk, state, &serverless, &views);
 	else
 		ending = spawn(talk);
+	if (ending == END_OK && serverless)
+		ending = replace(talk, views);
 	if (ending == END_OK && !strcmp(state, "running")) {
 		printf("%s is running already, on %s:%d\n", talk->cluster->name,
 		       talk->cluster->bind, talk->cluster->port);
@@ -121,28 +141,37 @@ static int run_stop(const struct typed *typed)
 	return ending;
 }
 
-static int run_restart(const struct typed *typed)
+static int restart(struct talk *talk)
 {
 	char stop[UNITS_TEXT_MAX], start_text[UNITS_TEXT_MAX];
-	struct talk talk;
 	json_t *result;
+	int ending;
+
+	ending = talk_ask(talk, json_pack("{s:s}", "do", "restart"), &result);
+	if (ending != END_OK)
+		return ending;
+	elapsed_format(json_number(result, "stop_us"), stop);
+	elapsed_format(json_number(result, "start_us"), start_text);
+	printf("%s is running again: stop %s, start %s\n", talk->cluster->name, stop, start_text);
+	json_decref(result);
+	return END_OK;
+}
+
+static int run_restart(const struct typed *typed)
+{
+	bool serverless = true;
+	char state[32] = "";
+	struct talk talk;
+	int64_t views;
 	int ending;
 
 	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);
 	if (ending == END_OK)
 		talk_catch_interrupts();
-	if (ending == END_OK && !talk.control) {
-		ending = start(&talk);
-	} else if (ending == END_OK) {
-		ending = talk_ask(&talk, json_pack("{s:s}", "do", "restart"), &result);
-		if (ending == END_OK) {
-			elapsed_format(json_number(result, "stop_us"), stop);
-			elapsed_format(json_number(result, "start_us"), start_text);
-			printf("%s is running again: stop %s, start %s\n", talk.cluster->name, stop,
-			       start_text);
-			json_decref(result);
-		}
-	}
+	if (ending == END_OK && talk.control)
+		ending = status_of(&talk, state, &serverless, &views);
+	if (ending == END_OK)
+		ending = serverless ? start(&talk) : restart(&talk);
 	talk_close(&talk);
 	return ending;
 }

@@ -133,6 +133,12 @@ void talk_unlock(struct talk *talk)
 	talk->locked = false;
 }
 
+void talk_keep(struct talk *talk)
+{
+	talk->temporary = false;
+	talk_unlock(talk);
+}
+
 int talk_open_cluster(struct talk *ret, const struct typed *typed, struct cluster *cluster,
 		      enum talk_flags flags)
 {

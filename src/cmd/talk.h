@@ -44,6 +44,9 @@ int talk_open_cluster(struct talk *ret, const struct typed *typed, struct cluste
 /* A keeper that stays has come up: others may use it. */
 void talk_unlock(struct talk *talk);
 
+/* Ours is not to be sent away at the end: it has something to do. */
+void talk_keep(struct talk *talk);
+
 /* Connect again, after the keeper was started.  Ending. */
 int talk_connect(struct talk *talk);
 

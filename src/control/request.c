@@ -154,6 +154,19 @@ static int import_arguments(json_t *object, struct request *request, struct prob
 	return get_directory(object, "from", request->directory, why);
 }
 
+static int view_arguments(json_t *object, struct request *request, struct problem *why)
+{
+	int r = get_directory(object, "directory", request->directory, why);
+
+	return r == 0 ? get_moment(object, "at", &request->moment, why) : r;
+}
+
+static int unview_arguments(json_t *object, struct request *request, struct problem *why)
+{
+	request->force = json_is_true(json_object_get(object, "force"));
+	return get_directory(object, "directory", request->directory, why);
+}
+
 static const struct {
 	const char *name;
 	int (*arguments)(json_t *object, struct request *request, struct problem *why);
@@ -174,6 +187,9 @@ static const struct {
 	[REQUEST_VERIFY] = {"verify", no_arguments},
 	[REQUEST_REPACK] = {"repack", no_arguments},
 	[REQUEST_SHUTDOWN] = {"shutdown", no_arguments},
+	[REQUEST_VIEW] = {"view", view_arguments},
+	[REQUEST_VIEWS] = {"views", no_arguments},
+	[REQUEST_UNVIEW] = {"unview", unview_arguments},
 };
 
 static int check_version(json_t *object, struct problem *why)

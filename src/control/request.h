@@ -34,6 +34,9 @@ enum request_do {
 	REQUEST_VERIFY,
 	REQUEST_REPACK,
 	REQUEST_SHUTDOWN,
+	REQUEST_VIEW,
+	REQUEST_VIEWS,
+	REQUEST_UNVIEW,
 	REQUEST_COUNT,
 };
 
@@ -46,12 +49,13 @@ struct request_moment {
 
 struct request {
 	enum request_do what;
-	struct request_moment moment;        /* plan, backtrack: to; export: at */
+	struct request_moment moment;        /* plan, backtrack: to; export, view: at */
 	int64_t asked_time_us;               /* backtrack: 0 when not given */
 	int64_t window_us, history_max;      /* modify; -1: as it is */
 	int64_t since_us, until_us, step_us; /* moments: -1, -1, 0 when not given */
 	char name[VOLUME_MARK_MAX + 1];      /* mark */
-	char directory[PATH_MAX];            /* export, import: absolute */
+	char directory[PATH_MAX];            /* export, import, view, unview: absolute */
+	bool force;                          /* unview */
 };
 
 /* -EINVAL: `why` says what is wrong with it; -EPROTONOSUPPORT: a version that is not ours. */

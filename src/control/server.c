@@ -24,6 +24,7 @@
 struct connection {
 	struct server *server;
 	int fd;
+	uid_t uid;             /* of the client */
 	bool answered, broken; /* of the connection's own thread */
 	int64_t progress_at_us;
 	char step[64];           /* of the last progress: a new step is always told */
@@ -79,6 +80,11 @@ static bool is_readable(int fd)
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 
 	return poll(&p, 1, 0) == 1;
+}
+
+uid_t connection_uid(const struct connection *connection)
+{
+	return connection->uid;
 }
 
 bool connection_alive(struct connection *connection)
@@ -261,13 +267,14 @@ static void *connection_thread(void *arg)
 
 /* --- All of them ------------------------------------------------------------------------------ */
 
-static bool is_allowed(struct server *server, int fd)
+static bool is_allowed(struct server *server, int fd, uid_t *ret_uid)
 {
 	struct ucred peer;
 	socklen_t size = sizeof peer;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
 		return false;
+	*ret_uid = peer.uid;
 	return peer.uid == 0 || peer.uid == server->options.owner;
 }
 
@@ -301,8 +308,9 @@ static void take_connection(struct server *server, int fd)
 	struct connection *connection;
 	pthread_attr_t attr;
 	pthread_t thread;
+	uid_t uid;
 
-	if (!is_allowed(server, fd)) {
+	if (!is_allowed(server, fd, &uid)) {
 		refuse(fd, "forbidden", "only its owner and root may speak to this keeper");
 		return;
 	}
@@ -310,6 +318,7 @@ static void take_connection(struct server *server, int fd)
 	connection = xcalloc(1, sizeof *connection);
 	connection->server = server;
 	connection->fd = fd;
+	connection->uid = uid;
 	if (!admit(server, connection)) {
 		refuse(fd, "busy", "too many connections to this keeper");
 		free(connection);

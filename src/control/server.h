@@ -45,6 +45,9 @@ unsigned server_connections(struct server *server, int64_t *ret_idle_since_us);
 /* False when the client has gone away, or the server is closing: stop what can be stopped. */
 bool connection_alive(struct connection *connection);
 
+/* Who asks: as whom the client connected. */
+uid_t connection_uid(const struct connection *connection);
+
 /* At most ten a second are sent; `total` 0: unknown.  Never waits for a slow client. */
 void connection_progress(struct connection *connection, const char *step, uint64_t done,
 			 uint64_t total, const char *unit);

@@ -123,6 +123,8 @@ void answer_status(struct keeper *keeper, struct connection *connection,
 			   (json_int_t)server.up_us, "restarts", (json_int_t)server.restarts);
 	json_object_set_new(result, "endpoint", status_endpoint(keeper));
 	json_object_set_new(result, "transport", status_transport(keeper));
+	json_object_set_new(result, "serverless", json_boolean(keeper->options.no_server));
+	json_object_set_new(result, "views", json_integer(views_count(keeper->views)));
 	holding_status(&holding, result, &stats);
 	json_object_set_new(result, "backtrack",
 			    work == WORK_BACKTRACKING

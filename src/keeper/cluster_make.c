@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "disk/disk.h"
+#include "keeper/views.h"
 #include "mount/mount.h"
 
 #include <dirent.h>
@@ -367,6 +368,8 @@ int cluster_delete(const struct cluster *cluster, struct problem *why)
 	r = check_no_keeper(cluster, why);
 	if (r < 0)
 		return r;
+	cluster_path(cluster, VIEWS_FILE, path);
+	views_sweep(path);
 	cluster_path(cluster, "mnt", path);
 	r = mount_clear_stale(path, why);
 	if (r == 0)

@@ -5,6 +5,7 @@
  * operations.c  what it does when asked
  * install.c     of this, how a database comes into an empty volume
  * answers.c     what it tells when asked
+ * looking.c     of this, the views
  * guardian.c    the parent that starts it again; starting one as a daemon
  *
  * Lock order: save_lock, lock, then the volume's own; never the supervisor's or the server's under
@@ -16,6 +17,7 @@
 #include "engine/engine.h"
 #include "keeper/keeper.h"
 #include "keeper/supervisor.h"
+#include "keeper/views.h"
 #include "mount/mount.h"
 
 #include <limits.h>
@@ -51,6 +53,8 @@ struct keeper {
 	struct disk *disk;
 	struct volume *volume;
 	struct mount *mount;
+	struct views *views;
+	char views_file[PATH_MAX];
 	struct supervisor *supervisor;
 	struct server *server;
 	int wake_fd; /* an eventfd: the main thread is to look at `leave` */
@@ -112,6 +116,15 @@ int work_forget_database(struct keeper *keeper, struct problem *why);
 
 /* The control socket's handler; `arg` is the keeper. */
 void keeper_handle(struct connection *connection, const struct request *request, void *arg);
+
+/* --- looking.c -------------------------------------------------------------------------------- */
+
+void looking_view(struct keeper *keeper, struct connection *connection,
+		  const struct request *request);
+void looking_views(struct keeper *keeper, struct connection *connection,
+		   const struct request *request);
+void looking_unview(struct keeper *keeper, struct connection *connection,
+		    const struct request *request);
 
 /* --- install.c -------------------------------------------------------------------------------- */
 

@@ -21,7 +21,7 @@
 
 /* How often the tape's health is looked at: when it broke, every write fails already. */
 #define HEALTH_INTERVAL_MS 500
-/* A keeper without a server ends when nobody has been connected for so long. */
+/* A keeper without a server, and without views, ends when nobody has been connected for so long. */
 #define IDLE_US INT64_C(60000000)
 /* What a keeper that was killed gets to be gone. */
 #define DYING_US INT64_C(10000000)
@@ -145,6 +145,19 @@ static int open_mount(struct keeper *keeper, struct problem *why)
 	return r;
 }
 
+/* Those of an earlier keeper that died are gone for good. */
+static void open_views(struct keeper *keeper)
+{
+	struct views_options options = {.volume = keeper->volume,
+					.name = keeper->cluster->name,
+					.list_path = keeper->views_file,
+					.head = keeper->mount};
+
+	cluster_path(keeper->cluster, VIEWS_FILE, keeper->views_file);
+	views_sweep(keeper->views_file);
+	keeper->views = views_new(&options);
+}
+
 static int open_server(struct keeper *keeper, struct problem *why)
 {
 	char path[PATH_MAX];
@@ -186,6 +199,7 @@ static int open_all(struct keeper *keeper, const char *directory, struct problem
 	r = open_mount(keeper, why);
 	if (r < 0)
 		return r;
+	open_views(keeper);
 	options.engine = keeper->engine;
 	supervisor_new(&options, &keeper->supervisor);
 	return open_server(keeper, why);
@@ -202,6 +216,7 @@ static void close_all(struct keeper *keeper, bool at_once)
 		supervisor_close_down(keeper->supervisor, at_once ? 0 : CLOSE_TIMEOUT_MS);
 	server_close(take(keeper->server));
 	supervisor_free(take(keeper->supervisor));
+	views_free(take(keeper->views));
 	mount_close(take(keeper->mount));
 	volume_close(take(keeper->volume));
 	if (keeper->cluster && keeper->disk &&
@@ -260,7 +275,8 @@ static bool is_idle(struct keeper *keeper)
 {
 	int64_t since_us;
 
-	return keeper->options.no_server && server_connections(keeper->server, &since_us) == 0 &&
+	return keeper->options.no_server && views_count(keeper->views) == 0 &&
+	       server_connections(keeper->server, &since_us) == 0 &&
 	       clock_monotonic_us() - since_us > IDLE_US;
 }
 

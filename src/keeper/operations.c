@@ -452,6 +452,8 @@ static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct conne
 	[REQUEST_PLAN] = answer_plan,      [REQUEST_BACKTRACK] = do_backtrack,
 	[REQUEST_EXPORT] = do_export,      [REQUEST_IMPORT] = install_import,
 	[REQUEST_CREATE] = install_create, [REQUEST_SHUTDOWN] = do_shutdown,
+	[REQUEST_VIEW] = looking_view,     [REQUEST_VIEWS] = looking_views,
+	[REQUEST_UNVIEW] = looking_unview,
 };
 
 /* What needs nothing but the volume; it runs beside all work. */

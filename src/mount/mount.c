@@ -163,6 +163,19 @@ int mount_open(struct volume *volume, const char *path, const struct mount_optio
 	return 0;
 }
 
+int mount_leave(struct mount *mount)
+{
+	/* Somebody else took it off. */
+	if (outside_device(mount->path) != mount->outside.device_number)
+		return 0;
+	return attach_close(mount->path, false) == -EBUSY ? -EBUSY : 0;
+}
+
+dev_t mount_device(const struct mount *mount)
+{
+	return mount->outside.device_number;
+}
+
 void mount_close(struct mount *mount)
 {
 	if (!mount)

@@ -43,6 +43,15 @@ int mount_open(struct volume *volume, const char *path, const struct mount_optio
 void mount_close(struct mount *mount);
 DEFINE_CLEANUP(struct mount *, mount, mount_close)
 
+/*
+ * Take it off its directory if nobody uses it; mount_close() is still to follow.  -EBUSY when
+ * somebody does: then nothing has changed.
+ */
+int mount_leave(struct mount *mount);
+
+/* The number of the filesystem, as in st_dev of what is in it. */
+dev_t mount_device(const struct mount *mount);
+
 /* What carries its requests; `ret_why` (borrowed) says why not io_uring, if that was wanted, or is
  * "". */
 enum transport mount_transport(const struct mount *mount, const char **ret_why);

@@ -44,6 +44,9 @@ uint64_t rewind_valid_seconds(struct mount *mount)
 {
 	bool under_way = atomic_load_explicit(&mount->rewind.under_way, memory_order_acquire);
 
+	/* The past does not change. */
+	if (mount->read_only)
+		return UINT32_MAX;
 	return under_way ? 0 : PROTOCOL_VALID_SECONDS;
 }
 

@@ -276,6 +276,56 @@ def repack_tells_what_it_gained():
         shows(unspill("repack", "shop"), "nothing to repack; what there is would not get much smaller")
 
 
+def a_view_is_asked_for_by_its_real_path_and_its_keeper_stays():
+    target, link = os.path.join(BASE, "then"), os.path.join(BASE, "link")
+    os.mkdir(target)
+    os.symlink(target, link)
+    seen = {"directory": os.path.realpath(target), "moment": moment(9, -5), "since_us": NOW}
+    with the_shop(view=seen) as keeper:
+        done = unspill("view", "shop", "link/", "--at", "lsn:9")
+        shows(done, f"{seen['directory']} shows 2026-11-22T10:59:55")
+        check("unview" in done.err, str(done))
+        check(keeper.requests("view") == [{"unspill": 1, "do": "view", "directory": seen["directory"], "at": {"lsn": 9}}],
+              str(keeper.asked))
+        check(not keeper.requests("shutdown"), str(keeper.asked))
+        check(json.loads(unspill("view", "shop", target, "--at", "now", "--json").out)["moment"]["lsn"] == 9, "no JSON")
+        refused("view", "shop", "nowhere", "--at", "now", code=3, says=["'nowhere'; make it first"])
+        check(len(keeper.requests("view")) == 2, str(keeper.asked))
+    os.unlink(link)
+    os.rmdir(target)
+
+
+def views_are_listed_and_ended_whoever_has_them():
+    view = {"directory": "/mnt/then", "moment": moment(9, -5), "since_us": NOW - 60 * SECOND}
+    other = {"directory": "/mnt/other", "moment": moment(8, -6), "since_us": NOW}
+    with the_shop(views={"views": [view, other]}, unview={}) as keeper:
+        for words in ((), ("shop",)):
+            shows(unspill("views", *words), "/mnt/then  shop, 2026-11-22T10:59:55", "(lsn:9), since 2026-11-22 10:59:00",
+                  "/mnt/other  shop, ")
+            listed = json.loads(unspill("views", *words, "--json").out)["views"]
+            check([(v["cluster"], v["directory"], v["moment"]["lsn"]) for v in listed] ==
+                  [("shop", "/mnt/then", 9), ("shop", "/mnt/other", 8)], str(listed))
+        check(unspill("unview", "/mnt/then/").code == 0, "unview")
+        check(unspill("unview", "/mnt/other", "--force").code == 0, "unview")
+        check([(r["directory"], r["force"]) for r in keeper.requests("unview")] == [("/mnt/then", False), ("/mnt/other", True)],
+              str(keeper.asked))
+        refused("unview", "/mnt/none", code=3, says=["'/mnt/none' is not a view", "unspill views"])
+    with the_shop(views={"views": [view]}, unview=("busy", "somebody uses '/mnt/then'")):
+        refused("unview", "/mnt/then", code=5, says=["somebody uses '/mnt/then'"])
+    with the_shop(views={"views": []}):
+        shows(unspill("views"), "none is open")
+    shows(unspill("views", "shop"), "none is open")
+    shows(unspill("views"), "none is open")
+
+
+def a_stopped_cluster_whose_past_is_shown_is_not_started_under_the_viewer():
+    shown = {**STATUS, "state": "stopped", "serverless": True, "views": 2}
+    for verb in ("start", "restart"):
+        with the_shop(status=shown) as keeper:
+            refused(verb, "shop", code=5, says=["2 views", "unspill views shop"])
+            check({request["do"] for request in keeper.asked} == {"status"}, str(keeper.asked))
+
+
 def export_gives_the_keeper_an_absolute_path():
     with the_shop(export={"files": 12, "bytes": 5 << 20, "moment": moment(9, -5)}) as keeper:
         shows(unspill("export", "shop", "--to", "out", "--at", "lsn:9"), "12 files, 5.00 MiB, as of 2026-11-22T10:59:55")
@@ -568,6 +618,9 @@ main(
     the_window_is_changed,
     verify_tells_damage_by_line_and_by_exit_code,
     repack_tells_what_it_gained,
+    a_view_is_asked_for_by_its_real_path_and_its_keeper_stays,
+    views_are_listed_and_ended_whoever_has_them,
+    a_stopped_cluster_whose_past_is_shown_is_not_started_under_the_viewer,
     export_gives_the_keeper_an_absolute_path,
     start_and_stop_say_what_they_did,
     stopping_what_ought_to_run_and_does_not_makes_it_stay_stopped,

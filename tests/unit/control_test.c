@@ -70,6 +70,13 @@ static void every_request_is_read_with_its_arguments(void)
 	check(strcmp(parse_ok("{\"unspill\":1,\"do\":\"import\",\"from\":\"/var/lib/mysql\"}")
 			     .directory,
 		     "/var/lib/mysql") == 0);
+	request = parse_ok("{\"unspill\":1,\"do\":\"view\",\"directory\":\"/mnt/then\",\"at\":{"
+			   "\"lsn\":7}}");
+	check(request.moment.kind == AT_LSN && strcmp(request.directory, "/mnt/then") == 0);
+	check(parse_ok("{\"unspill\":1,\"do\":\"views\"}").what == REQUEST_VIEWS);
+	check(!parse_ok("{\"unspill\":1,\"do\":\"unview\",\"directory\":\"/x\"}").force);
+	check(parse_ok("{\"unspill\":1,\"do\":\"unview\",\"directory\":\"/x\",\"force\":true}")
+		      .force);
 }
 
 static void what_is_wrong_is_named(void)
@@ -96,6 +103,9 @@ static void what_is_wrong_is_named(void)
 	is_refused("{\"unspill\":1,\"do\":\"mark\",\"name\":\"\"}", -EINVAL, "name");
 	is_refused("{\"unspill\":1,\"do\":\"mark\",\"name\":\"a\\u0000b\"}", -EINVAL, "");
 	is_refused("{\"unspill\":1,\"do\":\"export\",\"to\":\"relative\"}", -EINVAL, "absolute");
+	is_refused("{\"unspill\":1,\"do\":\"view\",\"directory\":\"/x\"}", -EINVAL, "\"at\"");
+	is_refused("{\"unspill\":1,\"do\":\"view\",\"at\":{\"lsn\":1}}", -EINVAL, "directory");
+	is_refused("{\"unspill\":1,\"do\":\"unview\",\"directory\":\"x\"}", -EINVAL, "absolute");
 	is_refused("{\"unspill\":1,\"do\":\"moments\",\"step_us\":0}", -EINVAL, "step_us");
 	is_refused("{\"unspill\":1,\"do\":\"status\",\"do\":\"stop\"}", -EINVAL, "");
 }

@@ -1260,6 +1260,88 @@ static void a_view_shows_the_past_and_cannot_be_changed(void)
 	check(file_is("v", "now"));
 }
 
+struct past {
+	struct view *view;
+	struct mount *mount;
+	char dir[128], content[16];
+};
+
+static void open_past(struct past *past, int number)
+{
+	struct mount_options options = {.source = "unspill:past", .transport = world_transport};
+	struct moment then;
+
+	snprintf(past->dir, sizeof past->dir, "%s/past%d", world_dir, number);
+	snprintf(past->content, sizeof past->content, "number %d", number);
+	mkdir(past->dir, 0755);
+	write_file("several", past->content);
+	then = now();
+	require(volume_view(world.volume, &then, &past->view, &world.why) == 0, "%s",
+		world.why.text);
+	options.view = past->view;
+	require(mount_open(world.volume, past->dir, &options, &past->mount, &world.why) == 0, "%s",
+		world.why.text);
+}
+
+/* What the kernel has of it would do for a while: so it is read past the cache too. */
+static bool shows_its_own(const struct past *past, int flags)
+{
+	static _Alignas(4096) char buf[4096];
+	char path[160];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof path, "%s/several", past->dir);
+	fd = open(path, O_RDONLY | flags);
+	n = read(fd, buf, sizeof buf);
+	close(fd);
+	return n == (ssize_t)strlen(past->content) && memcmp(buf, past->content, n) == 0;
+}
+
+static void several_views_stay_as_they_are_when_the_head_changes_and_is_rewound(void)
+{
+	enum { VIEWS = 4 };
+	struct past pasts[VIEWS] = {{0}};
+	struct volume_backtrack ret;
+	struct moment to;
+
+	for (int i = 0; i < VIEWS; i++)
+		open_past(&pasts[i], i);
+	to = now();
+	unlink(in_mount("several"));
+	for (int i = 0; i < VIEWS; i++)
+		check(shows_its_own(&pasts[i], i % 2 ? O_DIRECT : 0), "%d", i);
+	check(mount_backtrack(world.mount, &to, NULL, &ret, &world.why) == 0, "%s", world.why.text);
+	check(file_is("several", pasts[VIEWS - 1].content));
+	for (int i = 0; i < VIEWS; i++) {
+		check(shows_its_own(&pasts[i], 0) && shows_its_own(&pasts[i], O_DIRECT), "%d", i);
+		check(mount_device(pasts[i].mount) != mount_device(world.mount));
+		mount_close(pasts[i].mount);
+		view_close(pasts[i].view);
+		check(rmdir(pasts[i].dir) == 0);
+	}
+	unlink(in_mount("several"));
+}
+
+static void a_mount_is_left_only_when_nobody_uses_it(void)
+{
+	struct past past = {0};
+	char path[160];
+	int fd;
+
+	open_past(&past, 9);
+	snprintf(path, sizeof path, "%s/several", past.dir);
+	fd = open(path, O_RDONLY);
+	check(fd >= 0 && mount_leave(past.mount) == -EBUSY && shows_its_own(&past, O_DIRECT));
+	close(fd);
+	check(mount_leave(past.mount) == 0 && mount_leave(past.mount) == 0);
+	check(access(path, F_OK) < 0 && errno == ENOENT);
+	mount_close(past.mount);
+	view_close(past.view);
+	check(rmdir(past.dir) == 0);
+	unlink(in_mount("several"));
+}
+
 /* --- Beginning and end ----------------------------------------------------------------------- */
 
 static int try_mount(const char *path)
@@ -1689,6 +1771,8 @@ static int run_all(void)
 	RUN(the_times_of_a_directory_are_those_of_the_last_change);
 	run_rewinds();
 	RUN(a_view_shows_the_past_and_cannot_be_changed);
+	RUN(several_views_stay_as_they_are_when_the_head_changes_and_is_rewound);
+	RUN(a_mount_is_left_only_when_nobody_uses_it);
 	RUN(a_place_that_cannot_be_mounted_on_is_named);
 	RUN(closing_does_not_wait_for_those_who_still_use_it);
 	RUN(a_mount_that_somebody_took_off_closes_quietly);

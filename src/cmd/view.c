@@ -1,0 +1,368 @@
+/* unspill view, views, unview */
+#include "cmd/commands.h"
+#include "cmd/talk.h"
+#include "base/timetext.h"
+#include "keeper/views.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_TIMEOUT_MS 5000
+
+/* --- view ------------------------------------------------------------------------------------- */
+
+/* The directory, absolute and without symbolic links: the keeper lives elsewhere. */
+static int find_directory(const struct typed *typed, const char *text, char path[PATH_MAX])
+{
+	if (realpath(text, path))
+		return END_OK;
+	if (errno == ENOENT)
+		return fail(typed, END_NOT_FOUND, "there is no directory '%s'; make it first",
+			    text);
+	return fail(typed, END_FAILED, "'%s': %s", text, strerror(errno));
+}
+
+static void print_shown(const struct typed *typed, const json_t *view)
+{
+	char moment[MOMENT_TEXT_MAX];
+
+	moment_format(json_at(view, "moment"), typed_switch(typed, "utc"), moment);
+	printf("%s shows %s\n", json_text(view, "directory"), moment);
+	note("It can only be read, and holds history: 'unspill unview %s' ends it.",
+	     json_text(view, "directory"));
+}
+
+static int open_view(struct talk *talk, json_t *request)
+{
+	json_t *result;
+	int ending;
+
+	talk_catch_interrupts();
+	talk->cancelled = "cancelled; nothing is shown";
+	ending = talk_ask(talk, request, &result);
+	if (ending != END_OK)
+		return ending;
+	talk_keep(talk);
+	if (typed_switch(talk->typed, "json"))
+		return print_json(talk->typed, result);
+	print_shown(talk->typed, result);
+	json_decref(result);
+	return END_OK;
+}
+
+static int run_view(const struct typed *typed)
+{
+	char path[PATH_MAX];
+	json_t *at, *request;
+	struct talk talk;
+	int64_t asked_us;
+	int ending;
+
+	ending = moment_parse(typed, "--at", typed_value(typed, "at"), &at, &asked_us);
+	if (ending != END_OK)
+		return ending;
+	ending = find_directory(typed, typed->operands[1], path);
+	if (ending != END_OK) {
+		json_decref(at);
+		return ending;
+	}
+	request = json_pack("{s:s, s:s, s:o}", "do", "view", "directory", path, "at", at);
+	/* jansson takes UTF-8 only. */
+	if (!request)
+		return fail(typed, END_USAGE, "the directory's path is not UTF-8");
+	ending = talk_open(&talk, typed, TALK_ANY);
+	if (ending == END_OK)
+		ending = open_view(&talk, request);
+	else
+		json_decref(request);
+	talk_close(&talk);
+	return ending;
+}
+
+/* --- views ------------------------------------------------------------------------------------ */
+
+/* Of one cluster, each with its name; -ENOENT, -ECONNREFUSED: no keeper, no views. */
+static int add_views(struct talk *talk, json_t *all, struct problem *why)
+{
+	json_t *result = NULL, *view;
+	char path[PATH_MAX];
+	size_t i;
+	int r;
+
+	cluster_socket(talk->cluster, path);
+	r = talk->control ? 0 : control_connect(path, &talk->control, why);
+	if (r >= 0)
+		r = talk_ask_quietly(talk, json_pack("{s:s}", "do", "views"), ANSWER_TIMEOUT_MS,
+				     &result, why);
+	if (r < 0)
+		return r;
+	json_array_foreach (json_object_get(result, "views"), i, view) {
+		json_object_set_new(view, "cluster", json_string(talk->cluster->name));
+		json_array_append(all, view);
+	}
+	json_decref(result);
+	return 0;
+}
+
+static bool is_without_keeper(int r)
+{
+	return r == -ENOENT || r == -ECONNREFUSED;
+}
+
+static int add_name(const char *name, const struct cluster *cluster, const struct problem *why,
+		    void *arg)
+{
+	if (cluster)
+		json_array_append_new(arg, json_string(name));
+	return 0;
+}
+
+/* Of all clusters that can be asked; of the others a line says so.  NULL: an error, printed. */
+static json_t *views_of_all(const struct typed *typed)
+{
+	json_t *names = json_array(), *all = json_array(), *name;
+	struct problem why = {""};
+	size_t i;
+	int r = cluster_for_each(add_name, names, &why);
+
+	if (r < 0) {
+		fail_why(typed, r, &why);
+		json_decref(names);
+		json_decref(all);
+		return NULL;
+	}
+	json_array_foreach (names, i, name) {
+		struct talk talk = {.typed = typed};
+
+		r = cluster_find(json_string_value(name), &talk.cluster, &why);
+		if (r >= 0)
+			r = add_views(&talk, all, &why);
+		if (r < 0 && !is_without_keeper(r))
+			note("%s cannot be asked: %s", json_string_value(name), why.text);
+		talk_close(&talk);
+	}
+	json_decref(names);
+	return all;
+}
+
+/* Of the one that was named. */
+static int views_of_one(const struct typed *typed, json_t **ret)
+{
+	json_t *all = json_array();
+	struct problem why = {""};
+	struct talk talk;
+	int ending, r;
+
+	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);
+	if (ending == END_OK) {
+		r = add_views(&talk, all, &why);
+		if (r < 0 && !is_without_keeper(r))
+			ending = fail_why(typed, r, &why);
+	}
+	talk_close(&talk);
+	if (ending == END_OK)
+		*ret = all;
+	else
+		json_decref(all);
+	return ending;
+}
+
+static void print_views(const struct typed *typed, const json_t *all)
+{
+	bool utc = typed_switch(typed, "utc");
+	char moment[MOMENT_TEXT_MAX], since[TIME_TEXT_MAX];
+	const json_t *view;
+	size_t i;
+
+	json_array_foreach (all, i, view) {
+		moment_format(json_at(view, "moment"), utc, moment);
+		time_format_seconds(json_number(view, "since_us"), utc, since);
+		printf("%s%s%s  %s, %s, since %s\n", style(stdout, BOLD),
+		       json_text(view, "directory"), style(stdout, PLAIN),
+		       json_text(view, "cluster"), moment, since);
+	}
+	if (!json_array_size(all))
+		puts("none is open");
+}
+
+static int run_views(const struct typed *typed)
+{
+	json_t *all = NULL;
+	int ending = END_OK;
+
+	if (typed->operands[0])
+		ending = views_of_one(typed, &all);
+	else
+		all = views_of_all(typed);
+	if (!all)
+		return ending == END_OK ? END_FAILED : ending;
+	if (typed_switch(typed, "json"))
+		return print_json(typed, json_pack("{s:o}", "views", all));
+	json_clean(all);
+	print_views(typed, all);
+	json_decref(all);
+	return END_OK;
+}
+
+/* --- unview ----------------------------------------------------------------------------------- */
+
+/* As find_directory(), but of what is left by a keeper that died nothing can be asked. */
+static int name_directory(const struct typed *typed, const char *text, char path[PATH_MAX])
+{
+	char here[PATH_MAX] = "";
+
+	if (realpath(text, path))
+		return END_OK;
+	if (text[0] != '/' && !getcwd(here, sizeof here))
+		return fail(typed, END_FAILED, "the current directory is gone: %s",
+			    strerror(errno));
+	if (snprintf(path, PATH_MAX, "%s%s%s", here, *here ? "/" : "", text) >= PATH_MAX)
+		return fail(typed, END_USAGE, "the path is too long");
+	for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+		path[n - 1] = '\0';
+	return END_OK;
+}
+
+static int end_view(const struct typed *typed, const char *name, const char *path)
+{
+	struct problem why = {""};
+	struct cluster *cluster;
+	struct talk talk;
+	int ending, r;
+
+	r = cluster_find(name, &cluster, &why);
+	if (r < 0)
+		return fail_why(typed, r, &why);
+	ending = talk_open_cluster(&talk, typed, cluster, TALK_ONLY_IF_RUNS);
+	if (ending == END_OK && talk.control)
+		ending = talk_ask(&talk,
+				  json_pack("{s:s, s:s, s:b}", "do", "unview", "directory", path,
+					    "force", typed_switch(typed, "force")),
+				  NULL);
+	talk_close(&talk);
+	return ending;
+}
+
+struct leftover {
+	const char *path;
+	bool found;
+};
+
+/* A keeper that runs has swept already. */
+static int sweep(const char *name, const struct cluster *cluster, const struct problem *why,
+		 void *arg)
+{
+	struct leftover *leftover = arg;
+	struct control *control = NULL;
+	char path[PATH_MAX];
+
+	if (!cluster)
+		return 0;
+	cluster_socket(cluster, path);
+	if (control_connect(path, &control, NULL) >= 0) {
+		control_close(control);
+		return 0;
+	}
+	if (cluster_path(cluster, VIEWS_FILE, path) && views_remembers(path, leftover->path)) {
+		leftover->found = true;
+		views_sweep(path);
+	}
+	return leftover->found;
+}
+
+static int end_leftover(const struct typed *typed, const char *path)
+{
+	struct leftover leftover = {.path = path};
+	struct problem why = {""};
+	int r = cluster_for_each(sweep, &leftover, &why);
+
+	if (r < 0)
+		return fail_why(typed, r, &why);
+	if (!leftover.found)
+		return fail(typed, END_NOT_FOUND,
+			    "'%s' is not a view; 'unspill views' lists those that there are", path);
+	return END_OK;
+}
+
+static int run_unview(const struct typed *typed)
+{
+	char path[PATH_MAX], cluster[CLUSTER_NAME_MAX + 1] = "";
+	const json_t *view;
+	json_t *all;
+	size_t i;
+	int ending;
+
+	ending = name_directory(typed, typed->operands[0], path);
+	if (ending != END_OK)
+		return ending;
+	all = views_of_all(typed);
+	if (!all)
+		return END_FAILED;
+	json_array_foreach (all, i, view)
+		if (!strcmp(json_text(view, "directory"), path))
+			snprintf(cluster, sizeof cluster, "%s", json_text(view, "cluster"));
+	json_decref(all);
+	return *cluster ? end_view(typed, cluster, path) : end_leftover(typed, path);
+}
+
+/* --- Described -------------------------------------------------------------------------------- */
+
+const struct command command_view = {
+	.name = "view",
+	.summary = "Show the files of a past moment in a directory, read-only",
+	.operands = {OPERAND_CLUSTER, {"DIR", "an empty directory to show them in"}},
+	.options =
+		{
+			{"at", .argument = "MOMENT", .required = true,
+			 .text = "The moment to show."},
+			OPTION_JSON("the view"),
+			OPTION_UTC,
+		},
+	.text = "The whole tree of the cluster's volume appears in DIR, with the server's files in "
+		"DIR/data, as a crash at that moment would have left them. Nothing is copied, and "
+		"only what is looked at is read; the server goes on working, and a backtrack "
+		"leaves what is shown as it is. There may be up to 64 views of one cluster.\n\n"
+		"A view holds the history that it stands on, also when its moment has left the "
+		"window: that is among the pins of 'unspill status'. It stays until "
+		"'unspill unview', or until the cluster's keeper ends ('unspill stop' ends it). Of "
+		"a stopped cluster a keeper is started that shows the past and no server; it "
+		"ends by itself a minute after the last view.\n\n"
+		"Whoever may read a file of the server may read it in the view: usually the "
+		"server's user and root.",
+	.examples =
+		{
+			{"view shop --at '10 minutes ago' /mnt/then", "Have a look."},
+			{"view shop --at mark:before-migration /mnt/before",
+			 "Beside another moment, to compare."},
+		},
+	.endings = 1 << END_NOT_FOUND | 1 << END_UNREACHABLE | 1 << END_BUSY | 1 << END_CANCELLED |
+		   1 << END_TAKEN | 1 << END_MACHINE,
+	.takes_moment = true,
+	.run = run_view,
+};
+
+const struct command command_views = {
+	.name = "views",
+	.summary = "List the views that are open",
+	.operands = {{"NAME", "the cluster; all if left out", .optional = true}},
+	.options = {OPTION_JSON("them"), OPTION_UTC},
+	.text = "The directory, the cluster, the moment that is shown, and since when. Views end "
+		"with their cluster's keeper, so that a cluster without one has none.",
+	.examples = {{"views --json | jq -r '.views[].directory'", "The directories alone."}},
+	.endings = 1 << END_NOT_FOUND | 1 << END_BUSY,
+	.run = run_views,
+};
+
+const struct command command_unview = {
+	.name = "unview",
+	.summary = "End a view",
+	.operands = {{"DIR", "the directory that shows it"}},
+	.options = {{"force", .text = "Also when somebody uses it: what is open there fails from "
+				      "then on."}},
+	.text = "The directory is empty again, and the history is no longer held. Also clears "
+		"away what a keeper that was killed has left mounted.",
+	.examples = {{"unview /mnt/then", "That is enough of the past."}},
+	.endings = 1 << END_NOT_FOUND | 1 << END_BUSY,
+	.run = run_unview,
+};
