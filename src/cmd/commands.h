@@ -23,6 +23,7 @@ extern const struct command command_views;
 extern const struct command command_unview;
 extern const struct command command_verify;
 extern const struct command command_repack;
+extern const struct command command_query;
 extern const struct command command_keep;
 extern const struct command command_doctor;
 extern const struct command command_help;

@@ -14,7 +14,7 @@
 static bool is_ours(const char *name)
 {
 	return !strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, "volume") ||
-	       !strcmp(name, "mnt") || !strcmp(name, "run") ||
+	       !strcmp(name, "mnt") || !strcmp(name, "run") || !strcmp(name, "scratch") ||
 	       !strncmp(name, "cluster.json", strlen("cluster.json")) ||
 	       !strncmp(name, ".cluster.json", strlen(".cluster.json"));
 }

@@ -1,40 +1,11 @@
 /* unspill shell */
 #include "cmd/commands.h"
-#include "cmd/talk.h"
-#include "base/alloc.h"
+#include "cmd/visit.h"
 #include "engine/engine.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-
-static size_t count_words(char *const *words)
-{
-	size_t count = 0;
-
-	while (words && words[count])
-		count++;
-	return count;
-}
-
-/* The engine's client, with what was typed behind it. */
-static char **client(const struct typed *typed, const struct engine *engine, char *const *program)
-{
-	const char *sql = typed_value(typed, "execute");
-	size_t count = count_words(program), rest = count_words(typed->rest), used = 0;
-	char **argv = xcalloc(count + rest + 3, sizeof *argv);
-
-	for (size_t i = 0; i < count; i++)
-		argv[used++] = program[i];
-	if (sql) {
-		if (engine->execute)
-			argv[used++] = (char *)engine->execute;
-		argv[used++] = (char *)sql;
-	}
-	for (size_t i = 0; i < rest; i++)
-		argv[used++] = typed->rest[i];
-	return argv;
-}
 
 static int become_client(const struct typed *typed, const struct cluster *cluster)
 {
@@ -57,7 +28,7 @@ static int become_client(const struct typed *typed, const struct cluster *cluste
 			    names);
 	cluster_path(cluster, "mnt/data", data);
 	cluster_path(cluster, "run", run_dir);
-	argv = client(typed, engine, engine->shell(&place));
+	argv = client_arguments(engine, &place, typed_value(typed, "execute"), typed->rest);
 	/* Ignored by us; the client is to end when nobody reads any more. */
 	signal(SIGPIPE, SIG_DFL);
 	execvp(argv[0], argv);
@@ -83,11 +54,27 @@ static int check_running(struct talk *talk)
 		    state, talk->cluster->name);
 }
 
+static int visit_past(const struct typed *typed)
+{
+	struct visit visit;
+	int ending;
+
+	ending = visit_open(&visit, typed);
+	if (ending == END_OK) {
+		ending = visit_run_client(&visit, typed_value(typed, "execute"), typed->rest);
+		visit_note_changes(&visit);
+	}
+	visit_close(&visit);
+	return ending;
+}
+
 static int run(const struct typed *typed)
 {
 	struct talk talk;
 	int ending;
 
+	if (typed_has(typed, "at"))
+		return visit_past(typed);
 	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);
 	if (ending == END_OK)
 		ending = check_running(&talk);
@@ -105,6 +92,10 @@ const struct command command_shell = {
 		{
 			{"execute", 'e', "SQL",
 			 "Run this and end, instead of asking for commands."},
+			{"at", .argument = "MOMENT",
+			 .text = "Not the database of now, but one of that moment: a server of its "
+				 "own on a copy, thrown away at the end. What is changed there "
+				 "changes nothing in the cluster, which may be stopped."},
 		},
 	.rest = "ARGUMENT...",
 	.text = "What follows -- is passed to the client. The exit code is the client's own, once "
@@ -113,9 +104,12 @@ const struct command command_shell = {
 		{
 			{"shell shop", "The client, waiting for commands."},
 			{"shell shop -e 'SELECT COUNT(*) FROM shop.orders'", "One query."},
+			{"shell shop --at '10 minutes ago'", "The client, ten minutes ago."},
 			{"shell shop -- --batch shop < migration.sql",
 			 "Arguments for the client, and its input."},
 		},
-	.endings = 1 << END_NOT_FOUND | 1 << END_BUSY | 1 << END_MACHINE,
+	.endings = 1 << END_NOT_FOUND | 1 << END_UNREACHABLE | 1 << END_BUSY | 1 << END_DAMAGED |
+		   1 << END_MACHINE,
+	.takes_moment = true,
 	.run = run,
 };

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "control/scratch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -408,9 +409,10 @@ static int do_repack(const struct holding *holding, struct connection *connectio
 static int (*const all[REQUEST_COUNT])(const struct holding *holding, struct connection *connection,
 				       const struct request *request, json_t **ret,
 				       struct problem *why) = {
-	[REQUEST_MODIFY] = do_modify, [REQUEST_MOMENTS] = do_moments,
-	[REQUEST_MARK] = do_mark,     [REQUEST_BACKTRACKS] = do_backtracks,
-	[REQUEST_VERIFY] = do_verify, [REQUEST_REPACK] = do_repack,
+	[REQUEST_MODIFY] = do_modify,     [REQUEST_MOMENTS] = do_moments,
+	[REQUEST_MARK] = do_mark,         [REQUEST_BACKTRACKS] = do_backtracks,
+	[REQUEST_VERIFY] = do_verify,     [REQUEST_REPACK] = do_repack,
+	[REQUEST_SCRATCH] = scratch_open,
 };
 
 bool holding_does(enum request_do what)

@@ -15,6 +15,8 @@ struct holding {
 	const char *directory; /* the cluster's; borrowed, as the rest is */
 	struct disk *disk;
 	struct volume *volume;
+	/* Clear away what a dead process left mounted on `path`; NULL: nobody mounts anything. */
+	int (*clear_mount)(const char *path, struct problem *why);
 	struct moment first; /* where the database begins: see cluster.json */
 };
 
@@ -39,7 +41,8 @@ int holding_plan(const struct holding *holding, const struct request *request, j
 void holding_status(const struct holding *holding, json_t *status, struct volume_stats *ret);
 
 /*
- * Do what needs nothing but the volume: modify, moments, mark, backtracks, verify, repack.  Returns
+ * Do what needs nothing but the volume: modify, moments, mark, backtracks, verify, repack,
+ * scratch.  Returns
  * 0 with the caller owning the result, or -errno with `why`.
  */
 int holding_do(const struct holding *holding, struct connection *connection,

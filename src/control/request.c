@@ -167,6 +167,11 @@ static int unview_arguments(json_t *object, struct request *request, struct prob
 	return get_directory(object, "directory", request->directory, why);
 }
 
+static int scratch_arguments(json_t *object, struct request *request, struct problem *why)
+{
+	return json_object_get(object, "at") ? get_moment(object, "at", &request->moment, why) : 0;
+}
+
 static const struct {
 	const char *name;
 	int (*arguments)(json_t *object, struct request *request, struct problem *why);
@@ -186,6 +191,7 @@ static const struct {
 	[REQUEST_CREATE] = {"create", no_arguments},
 	[REQUEST_VERIFY] = {"verify", no_arguments},
 	[REQUEST_REPACK] = {"repack", no_arguments},
+	[REQUEST_SCRATCH] = {"scratch", scratch_arguments},
 	[REQUEST_SHUTDOWN] = {"shutdown", no_arguments},
 	[REQUEST_VIEW] = {"view", view_arguments},
 	[REQUEST_VIEWS] = {"views", no_arguments},

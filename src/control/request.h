@@ -33,6 +33,7 @@ enum request_do {
 	REQUEST_CREATE,
 	REQUEST_VERIFY,
 	REQUEST_REPACK,
+	REQUEST_SCRATCH,
 	REQUEST_SHUTDOWN,
 	REQUEST_VIEW,
 	REQUEST_VIEWS,
@@ -49,7 +50,7 @@ struct request_moment {
 
 struct request {
 	enum request_do what;
-	struct request_moment moment;        /* plan, backtrack: to; export, view: at */
+	struct request_moment moment;        /* plan, backtrack: to; export, view, scratch: at */
 	int64_t asked_time_us;               /* backtrack: 0 when not given */
 	int64_t window_us, history_max;      /* modify; -1: as it is */
 	int64_t since_us, until_us, step_us; /* moments: -1, -1, 0 when not given */

@@ -28,7 +28,14 @@ struct connection {
 	bool answered, broken; /* of the connection's own thread */
 	int64_t progress_at_us;
 	char step[64];           /* of the last progress: a new step is always told */
+	struct at_end *at_end;   /* of the connection's own thread */
 	struct connection *next; /* server->lock */
+};
+
+struct at_end {
+	void (*fn)(void *arg);
+	void *arg;
+	struct at_end *next;
 };
 
 struct server {
@@ -172,6 +179,30 @@ void server_farewell(int fd)
 	close(fd);
 }
 
+void connection_at_end(struct connection *connection, void (*fn)(void *arg), void *arg)
+{
+	struct at_end *at_end = xcalloc(1, sizeof *at_end);
+
+	*at_end = (struct at_end){fn, arg, connection->at_end};
+	connection->at_end = at_end;
+}
+
+bool connection_is_closed_by_us(struct connection *connection)
+{
+	return is_readable(connection->server->closing_fd);
+}
+
+static void end(struct connection *connection)
+{
+	while (connection->at_end) {
+		struct at_end *at_end = connection->at_end;
+
+		connection->at_end = at_end->next;
+		at_end->fn(at_end->arg);
+		free(at_end);
+	}
+}
+
 /* --- One connection --------------------------------------------------------------------------- */
 
 static void handle_line(struct connection *connection, const char *line, size_t size)
@@ -261,6 +292,7 @@ static void *connection_thread(void *arg)
 	CLEANUP(free) char *buffer = xmalloc(CONTROL_LINE_MAX);
 
 	serve(connection, buffer);
+	end(connection);
 	forget(connection);
 	return NULL;
 }

@@ -47,6 +47,11 @@ bool connection_alive(struct connection *connection);
 
 /* Who asks: as whom the client connected. */
 uid_t connection_uid(const struct connection *connection);
+/* Call `fn` in the connection's thread once the connection has ended, the last one asked for first.
+ */
+void connection_at_end(struct connection *connection, void (*fn)(void *arg), void *arg);
+/* It ends, or has ended, because the server is closing. */
+bool connection_is_closed_by_us(struct connection *connection);
 
 /* At most ten a second are sent; `total` 0: unknown.  Never waits for a slow client. */
 void connection_progress(struct connection *connection, const char *step, uint64_t done,

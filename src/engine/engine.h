@@ -24,6 +24,24 @@ struct engine_place {
 	gid_t gid;
 	char *const *options; /* extra options for the server, "name=value", NULL-terminated; may be
 				 NULL */
+	/* The server is thrown away soon: little memory, nothing durable, and nothing that runs by
+	 * itself: no events, no replication. */
+	bool fleeting;
+};
+
+struct engine_column {
+	const char *name;
+	bool number; /* its values are numbers, written as JSON writes them */
+};
+
+/* Who gets what a query answers; all is borrowed for the length of the call.  A callback returns 0,
+ * or -errno to stop. */
+struct engine_answer {
+	/* A statement has rows, of these columns. */
+	int (*columns)(const struct engine_column *columns, unsigned count, void *arg);
+	/* One of them, as text; NULL is NULL. */
+	int (*row)(const char *const *values, const size_t *sizes, unsigned count, void *arg);
+	void *arg;
 };
 
 /* A server process that we started. */
@@ -92,6 +110,19 @@ struct engine {
 	/* Ask for a clean shutdown, without waiting for clients; the caller waits for the process
 	 * to end. */
 	int (*stop)(const struct engine_place *place, struct engine_server *server);
+	/*
+	 * The data is a copy of that of the server whose run_dir is the other one: see to it that
+	 * we are let in as we are there.  NULL: nothing has to be done for that.
+	 */
+	int (*inherit)(const struct engine_place *place, const char *run_dir, struct problem *why);
+	/*
+	 * Run `sql`, one statement or several, as root.  -EINVAL when the server refuses one, with
+	 * its words; what `answer` returned; ...  Any time it takes.
+	 */
+	int (*query)(const struct engine_place *place, const char *sql,
+		     const struct engine_answer *answer, struct problem *why);
+	/* A number that grows when a client changes something; -errno when it cannot be told. */
+	int64_t (*changes)(const struct engine_place *place);
 	/* The argument vector of the interactive client as root (NULL-terminated, the caller frees
 	 * with free()). */
 	char **(*shell)(const struct engine_place *place);

@@ -34,9 +34,18 @@ static void print_config(FILE *file, const struct engine_place *place, const voi
 	fprintf(file, "tmpdir = \"%s/server/tmp\"\n", place->run_dir);
 	fprintf(file, "innodb_tmpdir = \"%s/server/tmp\"\n", place->run_dir);
 	fprintf(file, "innodb_flush_method = O_DIRECT\n"
-		      "innodb_doublewrite = 0\n"
-		      "innodb_flush_log_at_trx_commit = 1\n"
-		      "sync_binlog = 1\n");
+		      "innodb_doublewrite = 0\n");
+	if (place->fleeting)
+		fprintf(file, "innodb_buffer_pool_size = 128M\n"
+			      "innodb_flush_log_at_trx_commit = 0\n"
+			      "innodb_buffer_pool_load_at_startup = 0\n"
+			      "innodb_buffer_pool_dump_at_shutdown = 0\n"
+			      "skip_log_bin = 1\n"
+			      "skip_slave_start = 1\n"
+			      "event_scheduler = OFF\n");
+	else
+		fprintf(file, "innodb_flush_log_at_trx_commit = 1\n"
+			      "sync_binlog = 1\n");
 	if (*(const bool *)setup || place->port == 0)
 		fprintf(file, "skip_networking = 1\n");
 	else
@@ -133,18 +142,14 @@ static int query_error(MYSQL *mysql, struct problem *why)
 	return problem(why, r, "%s", mysql_error(mysql));
 }
 
-/* One row, one column, as root through the socket. */
-static int query(const struct engine_place *place, const char *sql, char *value, size_t size,
-		 struct problem *why)
+static int connect_root(const struct engine_place *place, unsigned seconds, MYSQL **ret,
+			struct problem *why)
 {
 	CLEANUP(mysql) MYSQL *mysql = NULL;
 	char client[PATH_MAX], sock[PATH_MAX];
-	unsigned seconds = 5;
-	MYSQL_RES *result;
-	MYSQL_ROW row;
 	int r;
 
-	r = place_path(place, "client.cnf", client, sizeof client, why);
+	r = place_path(place, engine_mariadb.secret, client, sizeof client, why);
 	if (r == 0)
 		r = place_path(place, engine_mariadb.socket, sock, sizeof sock, why);
 	if (r < 0)
@@ -153,11 +158,30 @@ static int query(const struct engine_place *place, const char *sql, char *value,
 		return problem(why, -EAGAIN, "the server has not opened its socket yet");
 	mysql = xcheck(mysql_init(NULL));
 	mysql_options(mysql, MYSQL_READ_DEFAULT_FILE, client);
-	mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
-	mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &seconds);
-	mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
-	if (!mysql_real_connect(mysql, NULL, NULL, NULL, NULL, 0, sock, 0) ||
-	    mysql_query(mysql, sql) != 0)
+	if (seconds) {
+		mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+		mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &seconds);
+		mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
+	}
+	if (!mysql_real_connect(mysql, NULL, NULL, NULL, NULL, 0, sock, CLIENT_MULTI_STATEMENTS))
+		return query_error(mysql, why);
+	*ret = take(mysql);
+	return 0;
+}
+
+/* One row, one column, as root through the socket. */
+static int query(const struct engine_place *place, const char *sql, char *value, size_t size,
+		 struct problem *why)
+{
+	CLEANUP(mysql) MYSQL *mysql = NULL;
+	MYSQL_RES *result;
+	MYSQL_ROW row;
+	int r;
+
+	r = connect_root(place, 5, &mysql, why);
+	if (r < 0)
+		return r;
+	if (mysql_query(mysql, sql) != 0)
 		return query_error(mysql, why);
 	result = mysql_store_result(mysql);
 	row = result ? mysql_fetch_row(result) : NULL;
@@ -197,6 +221,82 @@ static char **shell(const struct engine_place *place)
 	return place_argv(words);
 }
 
+/* --- A query of somebody's ----------------------------------------------------------------------
+ */
+
+/* Written as JSON writes them: not with zeros in front. */
+static bool is_number(const MYSQL_FIELD *field)
+{
+	return IS_NUM(field->type) && field->type != MYSQL_TYPE_TIMESTAMP &&
+	       field->type != MYSQL_TYPE_YEAR && !(field->flags & ZEROFILL_FLAG);
+}
+
+static int give_columns(MYSQL_RES *result, unsigned count, const struct engine_answer *answer)
+{
+	CLEANUP(free) struct engine_column *columns = xcalloc(count, sizeof *columns);
+	const MYSQL_FIELD *fields = mysql_fetch_fields(result);
+
+	for (unsigned i = 0; i < count; i++)
+		columns[i] = (struct engine_column){fields[i].name, is_number(&fields[i])};
+	return answer->columns(columns, count, answer->arg);
+}
+
+static int give_rows(MYSQL *mysql, MYSQL_RES *result, const struct engine_answer *answer,
+		     struct problem *why)
+{
+	unsigned count = mysql_num_fields(result);
+	CLEANUP(free) size_t *sizes = xcalloc(count, sizeof *sizes);
+	MYSQL_ROW row;
+	int r = give_columns(result, count, answer);
+
+	while (r == 0 && (row = mysql_fetch_row(result)) != NULL) {
+		const unsigned long *lengths = mysql_fetch_lengths(result);
+
+		for (unsigned i = 0; i < count; i++)
+			sizes[i] = lengths[i];
+		r = answer->row((const char *const *)row, sizes, count, answer->arg);
+	}
+	return r == 0 && mysql_errno(mysql) ? problem(why, -EINVAL, "%s", mysql_error(mysql)) : r;
+}
+
+static int run_query(const struct engine_place *place, const char *sql,
+		     const struct engine_answer *answer, struct problem *why)
+{
+	CLEANUP(mysql) MYSQL *mysql = NULL;
+	int r, more;
+
+	r = connect_root(place, 0, &mysql, why);
+	if (r < 0)
+		return r;
+	more = mysql_real_query(mysql, sql, strlen(sql));
+	while (r == 0 && more == 0) {
+		MYSQL_RES *result = mysql_use_result(mysql);
+
+		if (result)
+			r = give_rows(mysql, result, answer, why);
+		mysql_free_result(result);
+		more = r == 0 ? mysql_next_result(mysql) : -1;
+	}
+	return r == 0 && more > 0 ? problem(why, -EINVAL, "%s", mysql_error(mysql)) : r;
+}
+
+/* Rows of people's tables, and statements that change more than rows. */
+static int64_t changes(const struct engine_place *place)
+{
+	char value[32];
+	int r;
+
+	r = query(
+		place,
+		"SELECT SUM(variable_value) FROM information_schema.global_status"
+		" WHERE variable_name REGEXP '^(INNODB_ROWS_(INSERTED|UPDATED|DELETED)|COM_(INSERT|"
+		"INSERT_SELECT|UPDATE|UPDATE_MULTI|DELETE|DELETE_MULTI|REPLACE|REPLACE_SELECT|LOAD|"
+		"TRUNCATE|RENAME_.*|CREATE_.*|ALTER_.*|DROP_.*|GRANT|GRANT_ROLE|REVOKE|REVOKE_ROLE|"
+		"REVOKE_ALL))$'",
+		value, sizeof value, NULL);
+	return r < 0 ? r : (int64_t)strtod(value, NULL);
+}
+
 /* --- Explaining ------------------------------------------------------------------------------- */
 
 /* Without "2026-11-22 11:30:13 0 " in front. */
@@ -230,6 +330,9 @@ const struct engine engine_mariadb = {
 	.ping = ping,
 	.connections = connections,
 	.stop = stop,
+	.inherit = mariadb_inherit,
+	.query = run_query,
+	.changes = changes,
 	.shell = shell,
 	.explain = mariadb_explain,
 };

@@ -16,6 +16,8 @@ int mariadb_create(const struct engine_place *place, struct problem *why);
 int mariadb_inspect(const char *dir, struct problem *why);
 int mariadb_adopt(const struct engine_place *place, struct problem *why);
 
+int mariadb_inherit(const struct engine_place *place, const char *run_dir, struct problem *why);
+
 /* run_dir/my.cnf; `setup` leaves TCP out. */
 int mariadb_write_config(const struct engine_place *place, bool setup, struct problem *why);
 /* Start mariadbd on my.cnf with one more argument, or NULL; `keep_fd` as in process.h. */

@@ -260,3 +260,37 @@ int mariadb_adopt(const struct engine_place *place, struct problem *why)
 	explicit_bzero(sql, sizeof sql);
 	return fd < 0 ? fd : run_setup(place, fd, why);
 }
+
+/* --- A copy ----------------------------------------------------------------------------------- */
+
+static void print_inherited(FILE *file, const struct engine_place *place, const void *text)
+{
+	for (const char *line = text, *next; *line; line = next) {
+		next = line + strcspn(line, "\n");
+		next += *next == '\n';
+		if (strncmp(line, "socket", strlen("socket")) != 0)
+			fprintf(file, "%.*s", (int)(next - line), line);
+	}
+	fprintf(file, "socket=\"%s/%s\"\n", place->run_dir, engine_mariadb.socket);
+}
+
+/* The password is in the data: it stays what it is. */
+int mariadb_inherit(const struct engine_place *place, const char *run_dir, struct problem *why)
+{
+	const struct engine_place from = {.run_dir = run_dir};
+	char path[PATH_MAX], text[4096];
+	ssize_t n;
+	int r;
+
+	r = place_path(&from, engine_mariadb.secret, path, sizeof path, why);
+	if (r < 0)
+		return r;
+	CLEANUP(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (n < 0)
+		return problem_errno(why, -errno, "cannot read root's password in '%s'", path);
+	text[n] = 0;
+	r = place_write(place, engine_mariadb.secret, true, print_inherited, text, why);
+	explicit_bzero(text, sizeof text);
+	return r;
+}

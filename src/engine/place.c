@@ -243,7 +243,7 @@ int place_launch(const struct engine_place *place, const struct process_options 
 	with.become = geteuid() == 0;
 	with.uid = place->uid;
 	with.gid = place->gid;
-	with.die_with_us = true;
+	with.die_with_us = with.apart = true;
 	r = process_spawn(&with, &process, why);
 	if (r < 0)
 		return r;

@@ -102,6 +102,11 @@ static void print_config(FILE *file, const struct engine_place *place, const voi
 		shared_buffers() >> 20);
 	for (char *const *option = place->options; option && *option; option++)
 		fprintf(file, "%s\n", *option);
+	if (place->fleeting)
+		fprintf(file, "shared_buffers = 128MB\n"
+			      "autovacuum = off\n"
+			      "archive_mode = off\n"
+			      "max_logical_replication_workers = 0\n");
 }
 
 /*
@@ -361,14 +366,12 @@ static int say_error(const char *message, struct problem *why)
 	return problem(why, r, "%.*s", (int)strcspn(words, "\n"), words);
 }
 
-/* One row, one column, as root through the socket. */
-static int query_in(const struct engine_place *place, const char *database, const char *sql,
-		    char *value, size_t size, struct problem *why)
+static int connect_root(const struct engine_place *place, const char *database, PGconn **ret,
+			struct problem *why)
 {
 	static const char *const names[] = {"host",     "port",    "user",     "dbname",
 					    "password", "options", "passfile", NULL};
 	CLEANUP(connection) PGconn *connection = NULL;
-	CLEANUP(result) PGresult *result = NULL;
 	int64_t deadline_us = clock_monotonic_us() + ASK_TIMEOUT_US;
 	char host[PATH_MAX], sock[PATH_MAX];
 	int r;
@@ -386,7 +389,25 @@ static int query_in(const struct engine_place *place, const char *database, cons
 				     (const char *const[]){host, "5432", "postgres", database, "",
 							   "", "/dev/null/", NULL},
 				     0));
-	if (!finish_connecting(connection, deadline_us) || !PQsendQuery(connection, sql))
+	if (!finish_connecting(connection, deadline_us))
+		return say_error(PQerrorMessage(connection), why);
+	*ret = take(connection);
+	return 0;
+}
+
+/* One row, one column, as root through the socket. */
+static int query_in(const struct engine_place *place, const char *database, const char *sql,
+		    char *value, size_t size, struct problem *why)
+{
+	CLEANUP(connection) PGconn *connection = NULL;
+	CLEANUP(result) PGresult *result = NULL;
+	int64_t deadline_us = clock_monotonic_us() + ASK_TIMEOUT_US;
+	int r;
+
+	r = connect_root(place, database, &connection, why);
+	if (r < 0)
+		return r;
+	if (!PQsendQuery(connection, sql))
 		return say_error(PQerrorMessage(connection), why);
 	result = finish_query(connection, deadline_us);
 	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) < 1)
@@ -455,6 +476,99 @@ static char **shell(const struct engine_place *place)
 	return place_argv(words);
 }
 
+/* --- A query of somebody's ----------------------------------------------------------------------
+ */
+
+/* Of pg_type: int8, int2, int4, oid.  The others may be NaN or infinite. */
+static bool is_number(Oid type)
+{
+	return type == 20 || type == 21 || type == 23 || type == 26;
+}
+
+static int give_columns(PGresult *result, const struct engine_answer *answer)
+{
+	int count = PQnfields(result);
+	CLEANUP(free) struct engine_column *columns = xcalloc(count + 1, sizeof *columns);
+
+	for (int i = 0; i < count; i++)
+		columns[i] =
+			(struct engine_column){PQfname(result, i), is_number(PQftype(result, i))};
+	return answer->columns(columns, count, answer->arg);
+}
+
+static int give_row(PGresult *result, int row, const struct engine_answer *answer)
+{
+	int count = PQnfields(result);
+	CLEANUP(free) const char **values = xcalloc(count + 1, sizeof *values);
+	CLEANUP(free) size_t *sizes = xcalloc(count + 1, sizeof *sizes);
+
+	for (int i = 0; i < count; i++) {
+		values[i] = PQgetisnull(result, row, i) ? NULL : PQgetvalue(result, row, i);
+		sizes[i] = PQgetlength(result, row, i);
+	}
+	return answer->row(values, sizes, count, answer->arg);
+}
+
+/* A result is a single row, or the end of a statement's. */
+static int give_result(PGconn *connection, PGresult *result, bool *begun,
+		       const struct engine_answer *answer, struct problem *why)
+{
+	ExecStatusType status = PQresultStatus(result);
+	int r = 0;
+
+	if (status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE)
+		return problem(why, -EINVAL, "%.*s", (int)strcspn(PQerrorMessage(connection), "\n"),
+			       PQerrorMessage(connection));
+	if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT)
+		return problem(why, -EINVAL, "COPY from or to the client is for 'unspill shell'");
+	if (status != PGRES_SINGLE_TUPLE && status != PGRES_TUPLES_OK) {
+		*begun = false;
+		return 0;
+	}
+	if (!*begun)
+		r = give_columns(result, answer);
+	*begun = status == PGRES_SINGLE_TUPLE;
+	for (int row = 0; row < PQntuples(result) && r == 0; row++)
+		r = give_row(result, row, answer);
+	return r;
+}
+
+static int run_query(const struct engine_place *place, const char *sql,
+		     const struct engine_answer *answer, struct problem *why)
+{
+	CLEANUP(connection) PGconn *connection = NULL;
+	PGresult *result;
+	bool begun = false;
+	int r;
+
+	r = connect_root(place, "postgres", &connection, why);
+	if (r < 0)
+		return r;
+	if (!PQsendQuery(connection, sql) || !PQsetSingleRowMode(connection))
+		return say_error(PQerrorMessage(connection), why);
+	while (r == 0 && (result = PQgetResult(connection)) != NULL) {
+		r = give_result(connection, result, &begun, answer, why);
+		PQclear(result);
+		/* What follows on the same line is a row each again. */
+		if (!begun)
+			PQsetSingleRowMode(connection);
+	}
+	return r;
+}
+
+/* What a session did is counted when it has ended; rows of the catalogue are rows, too. */
+static int64_t changes(const struct engine_place *place)
+{
+	char value[32];
+	int r;
+
+	r = query(place,
+		  "SELECT coalesce(sum(tup_inserted + tup_updated + tup_deleted), 0)"
+		  " FROM pg_stat_database",
+		  value, sizeof value, NULL);
+	return r < 0 ? r : (int64_t)strtod(value, NULL);
+}
+
 /* --- Explaining ------------------------------------------------------------------------------- */
 
 /* Without "2026-11-22 11:30:13.123 UTC [4711] " in front; not what it tells clients that come too
@@ -501,6 +615,8 @@ const struct engine engine_postgres = {
 	.ping = ping,
 	.connections = connections,
 	.stop = stop,
+	.query = run_query,
+	.changes = changes,
 	.shell = shell,
 	.explain = postgres_explain,
 };

@@ -96,6 +96,8 @@ static int child_prepare(struct child *child)
 	r = child_fds(child);
 	if (r < 0)
 		return r;
+	if (child->options->apart && setsid() < 0)
+		return -errno;
 	r = child_become(child->options);
 	if (r < 0)
 		return r;

@@ -23,6 +23,8 @@ struct process_options {
 	bool become;
 	uid_t uid;
 	gid_t gid;
+	/* In a session of its own: what somebody types at our terminal is none of its business. */
+	bool apart;
 	/* SIGKILL it when the calling *thread* ends (that is what Linux looks at). */
 	bool die_with_us;
 	/* It has children that outlive it if nobody ends them: process_wait() and process_kill()

@@ -14,7 +14,8 @@ void keeper_holding(struct keeper *keeper, struct holding *ret)
 {
 	*ret = (struct holding){.directory = keeper->cluster->directory,
 				.disk = keeper->disk,
-				.volume = keeper->volume};
+				.volume = keeper->volume,
+				.clear_mount = mount_clear_stale};
 	pthread_mutex_lock(&keeper->lock);
 	ret->first = keeper->cluster->first;
 	pthread_mutex_unlock(&keeper->lock);

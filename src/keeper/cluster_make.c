@@ -199,8 +199,8 @@ static int check_no_mounts(const char *directory, struct problem *why)
  * removal can be repeated. */
 static int remove_contents(const char *directory, struct problem *why)
 {
-	static const char *const ours[] = {"mnt", "volume", "run", "cluster.json.new",
-					   "cluster.json"};
+	static const char *const ours[] = {"mnt",     "volume",           "run",
+					   "scratch", "cluster.json.new", "cluster.json"};
 	int none = check_no_mounts(directory, why);
 
 	if (none < 0)

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/scratch.h"
 #include "engine/process.h"
 #include "keeper/internal.h"
 
@@ -180,6 +181,15 @@ static int write_pid(struct keeper *keeper, struct problem *why)
 	return r < 0 ? problem_errno(why, r, "cannot write '%s'", path) : 0;
 }
 
+/* What an earlier keeper left of clones that it made for somebody. */
+static void sweep(struct keeper *keeper)
+{
+	struct holding holding;
+
+	keeper_holding(keeper, &holding);
+	scratch_sweep(&holding);
+}
+
 static int open_all(struct keeper *keeper, const char *directory, struct problem *why)
 {
 	struct supervisor_options options = {.place = &keeper->place,
@@ -196,6 +206,7 @@ static int open_all(struct keeper *keeper, const char *directory, struct problem
 		return r;
 	cluster_path(keeper->cluster, "run/server.pid", keeper->server_pid_file);
 	supervisor_end_leftover(keeper->server_pid_file);
+	sweep(keeper);
 	r = open_mount(keeper, why);
 	if (r < 0)
 		return r;

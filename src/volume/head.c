@@ -496,6 +496,8 @@ int volume_removexattr(struct volume *volume, uint64_t ino, const char *name)
 
 int volume_sync(struct volume *volume)
 {
+	if (volume->options.fleeting)
+		return tape_broken(volume->tape);
 	return tape_sync(volume->tape, UINT64_MAX);
 }
 

@@ -631,7 +631,8 @@ void volume_close(struct volume *volume)
 		return;
 	volume_stop_thread(volume);
 	assert(!volume->views);
-	if (!volume->options.read_only && !tape_broken(volume->tape) && volume->head.state->applied)
+	if (!volume->options.read_only && !volume->options.fleeting && !tape_broken(volume->tape) &&
+	    volume->head.state->applied)
 		volume_checkpoint(volume);
 	volume_free(volume);
 }

@@ -63,7 +63,8 @@ struct volume_options {
 	uint64_t fold_bytes_per_second; /* limit on folding when the disk is not short; 0: 64 MiB/s
 					 */
 	bool hold;                      /* from the beginning: see volume_hold() */
-	bool thin;                      /* a clone stays attached: see volume_detach() */
+	bool fleeting; /* nobody needs it once it is closed: nothing is made durable */
+	bool thin;     /* a clone stays attached: see volume_detach() */
 	uint64_t detach_bytes_per_second; /* limit on detaching in the background; 0: 32 MiB/s */
 	bool accept_loss;            /* open although acknowledged changes are lost: see tape.h */
 	bool read_only;              /* change nothing on the disk; changes return -EROFS */
@@ -78,7 +79,8 @@ struct volume_options {
 int volume_open(struct disk *disk, const struct volume_options *options, struct volume **ret,
 		struct problem *why);
 
-/* Sync, write a checkpoint, and free.  All views must be closed.  NULL is fine. */
+/* Sync, write a checkpoint (unless `fleeting`), and free.  All views must be closed.  NULL is fine.
+ */
 void volume_close(struct volume *volume);
 DEFINE_CLEANUP(struct volume *, volume, volume_close)
 

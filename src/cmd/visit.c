@@ -1,0 +1,119 @@
+#include "cmd/visit.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+int visit_open(struct visit *ret, const struct typed *typed)
+{
+	const char *text = typed_value(typed, "at");
+	struct problem why = {""};
+	int64_t asked_us;
+	json_t *at;
+	int ending, r;
+
+	*ret = (struct visit){0};
+	ending = moment_parse(typed, "--at", text ? text : "now", &at, &asked_us);
+	if (ending != END_OK)
+		return ending;
+	ending = talk_open(&ret->talk, typed, TALK_ANY);
+	if (ending == END_OK) {
+		r = past_open(ret->talk.cluster, at, &ret->past, &why);
+		if (r < 0)
+			ending = fail_why(typed, r, &why);
+		else
+			ret->changes = past_engine(ret->past)->changes(past_place(ret->past));
+	}
+	json_decref(at);
+	return ending;
+}
+
+void visit_close(struct visit *visit)
+{
+	past_close(take(visit->past));
+	talk_close(&visit->talk);
+}
+
+void visit_note_changes(struct visit *visit)
+{
+	int64_t changes = past_engine(visit->past)->changes(past_place(visit->past));
+
+	if (visit->changes >= 0 && changes > visit->changes)
+		note("This changed the throw-away copy; it changed nothing in %s.",
+		     visit->talk.cluster->name);
+}
+
+/* --- The engine's client ---------------------------------------------------------------------- */
+
+static size_t count_words(char *const *words)
+{
+	size_t count = 0;
+
+	while (words && words[count])
+		count++;
+	return count;
+}
+
+char **client_arguments(const struct engine *engine, const struct engine_place *place,
+			const char *sql, char *const *rest)
+{
+	char **program = engine->shell(place);
+	size_t count = count_words(program), more = count_words(rest), used = 0;
+	char **argv = xcalloc(count + more + 3, sizeof *argv);
+
+	/* The words of `program` are in one block with it, which lives as long as they do. */
+	for (size_t i = 0; i < count; i++)
+		argv[used++] = program[i];
+	if (sql && engine->execute)
+		argv[used++] = (char *)engine->execute;
+	if (sql)
+		argv[used++] = (char *)sql;
+	for (size_t i = 0; i < more; i++)
+		argv[used++] = rest[i];
+	return argv;
+}
+
+/* It does not outlive us: what it is connected to does not, either. */
+static void become_client(char **argv, pid_t parent)
+{
+	signal(SIGPIPE, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGQUIT, SIG_DFL);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(127);
+	execvp(argv[0], argv);
+	_exit(127);
+}
+
+static int exit_code(const struct typed *typed, int status, const char *program)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+		return fail(typed, END_MACHINE, "cannot run '%s'", program);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int visit_run_client(struct visit *visit, const char *sql, char *const *rest)
+{
+	CLEANUP(free)
+	char **argv =
+		client_arguments(past_engine(visit->past), past_place(visit->past), sql, rest);
+	pid_t parent = getpid(), pid;
+	int status = 0;
+
+	fflush(stdout);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGQUIT, SIG_IGN);
+	pid = fork();
+	if (pid == 0)
+		become_client(argv, parent);
+	if (pid < 0)
+		return fail(visit->talk.typed, END_MACHINE, "cannot start '%s': %s", argv[0],
+			    strerror(errno));
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return exit_code(visit->talk.typed, status, argv[0]);
+}

@@ -1,0 +1,294 @@
+#include "past/past.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "control/control.h"
+#include "mount/mount.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Recovery of what a crash at that moment would have left. */
+#define START_TIMEOUT_US INT64_C(600000000)
+#define PING_INTERVAL_MS 5
+/* What the keeper gets to remove the files. */
+#define GONE_TIMEOUT_US INT64_C(5000000)
+
+struct past {
+	const struct cluster *cluster;
+	const struct engine *engine;
+	struct engine_place place;
+	struct control *control; /* as long as it lives, the files do */
+	char directory[PATH_MAX], data_dir[PATH_MAX + 16], run_dir[PATH_MAX + 8];
+	struct moment moment;
+	struct disk *disk;
+	struct volume *volume;
+	struct mount *mount;
+	struct engine_server server;
+};
+
+static void json_cleanup(json_t **json)
+{
+	json_decref(*json);
+}
+
+/* --- Asking the keeper ------------------------------------------------------------------------ */
+
+static int errno_of(const char *code)
+{
+	static const struct {
+		const char *code;
+		int r;
+	} all[] = {{"bad-request", -EINVAL},  {"not-found", -ENOENT}, {"out-of-window", -ERANGE},
+		   {"busy", -EBUSY},          {"damaged", -EBADMSG},  {"no-space", -ENOSPC},
+		   {"forbidden", -EPERM},     {"exists", -EEXIST},    {"cancelled", -ECANCELED},
+		   {"server-failed", -ECHILD}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (strcmp(all[i].code, code) == 0)
+			return all[i].r;
+	return -EREMOTEIO;
+}
+
+/* Takes over `request`. */
+static int ask(struct past *past, json_t *request, json_t **ret, struct problem *why)
+{
+	struct control_error code = {""};
+	int r = control_call(past->control, request, NULL, NULL, ret, &code, why);
+
+	json_decref(request);
+	return r == -EREMOTEIO ? errno_of(code.code) : r;
+}
+
+static void read_moment(const json_t *json, struct moment *ret)
+{
+	*ret = (struct moment){(uint64_t)json_integer_value(json_object_get(json, "lsn")),
+			       json_integer_value(json_object_get(json, "time_us"))};
+}
+
+static json_t *moment_or_now(const json_t *at)
+{
+	return at ? json_incref((json_t *)at) : json_pack("{s:b}", "now", 1);
+}
+
+/* --- The clone -------------------------------------------------------------------------------- */
+
+static int get_clone(struct past *past, const json_t *at, struct problem *why)
+{
+	CLEANUP(json) json_t *result = NULL;
+	char path[PATH_MAX];
+	const char *directory;
+	int r;
+
+	cluster_socket(past->cluster, path);
+	r = control_connect(path, &past->control, why);
+	if (r == 0)
+		r = ask(past, json_pack("{s:s, s:o}", "do", "scratch", "at", moment_or_now(at)),
+			&result, why);
+	if (r < 0)
+		return r;
+	directory = json_string_value(json_object_get(result, "directory"));
+	if (!directory || strlen(directory) >= sizeof past->directory)
+		return problem(why, -EPROTO, "the keeper's answer does not say where the clone is");
+	strcpy(past->directory, directory);
+	read_moment(json_object_get(result, "moment"), &past->moment);
+	return 0;
+}
+
+static int open_volume(struct past *past, struct problem *why)
+{
+	const struct volume_options options = {.fleeting = true};
+	char path[PATH_MAX + 8];
+	int r;
+
+	snprintf(path, sizeof path, "%s/volume", past->directory);
+	r = disk_local_open(path, &past->disk);
+	if (r < 0)
+		return problem_errno(why, r, "cannot open '%s'", path);
+	return volume_open(past->disk, &options, &past->volume, why);
+}
+
+/* Before anybody looks: nothing is cached of the head that it had. */
+static int put_back(struct past *past, struct problem *why)
+{
+	struct volume_backtrack done;
+	struct moment now;
+
+	volume_now(past->volume, &now);
+	if (past->moment.lsn == now.lsn)
+		return 0;
+	return volume_backtrack(past->volume, &past->moment, NULL, &done, why);
+}
+
+static int open_mount(struct past *past, struct problem *why)
+{
+	char source[CLUSTER_NAME_MAX + 32], path[PATH_MAX + 8];
+	const struct mount_options options = {.source = source,
+					      .allow_other = geteuid() == 0,
+					      .transport = past->cluster->transport,
+					      .direct = past->engine->direct,
+					      .inward = past->engine->inward};
+
+	snprintf(source, sizeof source, "unspill:%s:past", past->cluster->name);
+	snprintf(path, sizeof path, "%s/mnt", past->directory);
+	return mount_open(past->volume, path, &options, &past->mount, why);
+}
+
+/* --- The server ------------------------------------------------------------------------------- */
+
+static int explain(struct past *past, struct problem *why)
+{
+	char words[768];
+
+	past->engine->explain(&past->place, words, sizeof words);
+	return problem(why, -ECHILD,
+		       "the server does not start on what there was at that moment: %s", words);
+}
+
+/* Until it answers, or is dead. */
+static int await_server(struct past *past, struct problem *why)
+{
+	int64_t until_us = clock_monotonic_us() + START_TIMEOUT_US;
+	struct problem words = {""};
+	int status, r;
+
+	for (;;) {
+		struct pollfd p = {.fd = past->server.pidfd, .events = POLLIN};
+
+		r = past->engine->ping(&past->place, &words);
+		if (r == 0)
+			return 0;
+		if (r == -EACCES)
+			return problem(
+				why, r,
+				"the throw-away server does not let us in (root's password of "
+				"then is another than now): %s",
+				words.text);
+		if (poll(&p, 1, PING_INTERVAL_MS) > 0) {
+			engine_wait(&past->server, -1, &status);
+			return explain(past, why);
+		}
+		if (clock_monotonic_us() > until_us)
+			return problem(why, -ETIMEDOUT, "the server does not answer: %s",
+				       words.text);
+	}
+}
+
+static int start_server(struct past *past, struct problem *why)
+{
+	char run_dir[PATH_MAX];
+	int r = 0;
+
+	cluster_path(past->cluster, "run", run_dir);
+	if (past->engine->inherit)
+		r = past->engine->inherit(&past->place, run_dir, why);
+	if (r == 0)
+		r = past->engine->start(&past->place, &past->server, why);
+	return r < 0 ? r : await_server(past, why);
+}
+
+static void fill_place(struct past *past)
+{
+	snprintf(past->data_dir, sizeof past->data_dir, "%s/mnt/data", past->directory);
+	snprintf(past->run_dir, sizeof past->run_dir, "%s/run", past->directory);
+	past->place = (struct engine_place){.data_dir = past->data_dir,
+					    .run_dir = past->run_dir,
+					    .bind = past->cluster->bind,
+					    .uid = past->cluster->server_uid,
+					    .gid = past->cluster->server_gid,
+					    .options = past->cluster->server_options,
+					    .fleeting = true};
+}
+
+/* --- All of it -------------------------------------------------------------------------------- */
+
+int past_open(const struct cluster *cluster, const json_t *at, struct past **ret,
+	      struct problem *why)
+{
+	CLEANUP(past) struct past *past = xcalloc(1, sizeof *past);
+	const char *names;
+	int r;
+
+	past->cluster = cluster;
+	past->engine = engine_find(cluster->engine, &names);
+	if (!past->engine)
+		return problem(why, -EINVAL, "there is no engine '%s'; there is %s",
+			       cluster->engine, names);
+	r = get_clone(past, at, why);
+	if (r < 0)
+		return r;
+	fill_place(past);
+	r = open_volume(past, why);
+	if (r == 0)
+		r = put_back(past, why);
+	if (r == 0)
+		r = open_mount(past, why);
+	if (r == 0)
+		r = start_server(past, why);
+	if (r < 0)
+		return r;
+	*ret = take(past);
+	return 0;
+}
+
+int past_go(struct past *past, const json_t *at, struct problem *why)
+{
+	CLEANUP(json) json_t *plan = NULL;
+	struct volume_backtrack_options options = {0};
+	struct volume_backtrack done;
+	struct moment to;
+	int r;
+
+	r = ask(past, json_pack("{s:s, s:o}", "do", "plan", "to", moment_or_now(at)), &plan, why);
+	if (r < 0)
+		return r;
+	read_moment(json_object_get(plan, "to"), &to);
+	engine_kill(&past->server);
+	r = mount_backtrack(past->mount, &to, &options, &done, why);
+	if (r < 0)
+		return r;
+	past->moment = to;
+	return start_server(past, why);
+}
+
+/* The keeper removes them when the connection has ended. */
+static void await_removal(const char *directory)
+{
+	int64_t until_us = clock_monotonic_us() + GONE_TIMEOUT_US;
+
+	while (directory[0] && access(directory, F_OK) == 0 && clock_monotonic_us() < until_us)
+		poll(NULL, 0, 2); /* it tells nobody */
+}
+
+void past_close(struct past *past)
+{
+	if (!past)
+		return;
+	engine_kill(&past->server);
+	mount_close(past->mount);
+	volume_close(past->volume);
+	disk_close(past->disk);
+	if (past->control) {
+		control_close(past->control);
+		await_removal(past->directory);
+	}
+	free(past);
+}
+
+void past_moment(const struct past *past, struct moment *ret)
+{
+	*ret = past->moment;
+}
+
+const struct engine *past_engine(const struct past *past)
+{
+	return past->engine;
+}
+
+const struct engine_place *past_place(const struct past *past)
+{
+	return &past->place;
+}
