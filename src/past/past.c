@@ -3,7 +3,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "control/control.h"
+#include "disk/disk.h"
 #include "mount/mount.h"
+#include "volume/volume.h"
 
 #include <errno.h>
 #include <poll.h>
