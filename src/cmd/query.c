@@ -121,10 +121,10 @@ const struct command command_query = {
 		{
 			{"query shop --at '10 minutes ago' 'SELECT COUNT(*) FROM shop.orders'",
 			 "How many there were."},
-			{"query shop --at mark:before-migration --format csv "
-			 "'SELECT * FROM shop.users' > users.csv",
-			 "A table of then, as a file."},
-			{"query shop --at 09:41 < report.sql", "A file of statements."},
+			{"query shop --at 09:41 --format csv 'SELECT id FROM shop.users'",
+			 "A table of then, for another program."},
+			{"query shop --at 09:41 --format json < report.sql",
+			 "A file of statements."},
 		},
 	.endings = 1 << END_NOT_FOUND | 1 << END_UNREACHABLE | 1 << END_BUSY | 1 << END_DAMAGED |
 		   1 << END_MACHINE,
