@@ -3,13 +3,14 @@
 #include "engine/mariadb.h"
 #include "engine/postgres.h"
 #include "engine/process.h"
+#include "engine/redis.h"
 
 #include <errno.h>
 #include <pwd.h>
 #include <string.h>
 
-static const struct engine *const engines[] = {&engine_mariadb, &engine_postgres};
-#define NAMES "mariadb, postgresql"
+static const struct engine *const engines[] = {&engine_mariadb, &engine_postgres, &engine_redis};
+#define NAMES "mariadb, postgresql, redis"
 
 const struct engine *engine_find(const char *name, const char **ret_names)
 {

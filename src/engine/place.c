@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -36,6 +37,29 @@ bool place_has(const char *dir, const char *name)
 
 	return snprintf(path, sizeof path, "%s/%s", dir, name) < (int)sizeof path &&
 	       access(path, F_OK) == 0;
+}
+
+pid_t place_find_user(const char *dir)
+{
+	char real[PATH_MAX], path[64 + NAME_MAX], cwd[PATH_MAX];
+	DIR *processes = opendir("/proc");
+	struct dirent *entry;
+	pid_t found = 0;
+
+	if (!realpath(dir, real))
+		real[0] = 0;
+	while (processes && !found && (entry = readdir(processes)) != NULL) {
+		ssize_t n;
+
+		snprintf(path, sizeof path, "/proc/%s/cwd", entry->d_name);
+		n = readlink(path, cwd, sizeof cwd - 1);
+		cwd[MAX(n, 0)] = 0;
+		if (n > 0 && strcmp(cwd, real) == 0)
+			found = atoi(entry->d_name);
+	}
+	if (processes)
+		closedir(processes);
+	return found;
 }
 
 /* Make it the server's own.  Only root gives away. */

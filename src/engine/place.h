@@ -77,5 +77,8 @@ void place_tell(const struct engine_place *place, const char *log,
 /* A copy in one block, for one free(). */
 char **place_argv(const char *const *words);
 
+/* The process that works in the directory, as servers do in theirs; 0: none that we may see. */
+pid_t place_find_user(const char *dir);
+
 /* There is a file dir/name. */
 bool place_has(const char *dir, const char *name);
