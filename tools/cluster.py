@@ -349,6 +349,12 @@ class PlainServer(Server):
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(self.answers, 60, "the plain server")
 
+    def kill(self):
+        """As a power cut would."""
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
     def stop(self):
         if self.process:
             self.process.terminate()
@@ -378,6 +384,16 @@ class PlainPostgres(PostgresClient, PlainServer):
         with open(os.path.join(self.directory, "log"), "ab") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
         wait_for(self.answers, 60, "the plain server")
+
+    def kill(self):
+        pid = self.process.pid
+        self.process.send_signal(signal.SIGSTOP)  # so that it has no more children
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            children = list(map(int, file.read().split()))
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+        super().kill()
+        wait_for(lambda: not any(os.path.exists(f"/proc/{child}/cwd") for child in children), 30, "the server's processes to go")
 
     def stop(self):
         if self.process:

@@ -114,16 +114,24 @@ class Fleet:
         finally:
             self.stop(name)
 
-    def prewarm(self, name):
-        """Every page once: into the server's buffers as far as they reach, and into the kernel's cache where there is one."""
+    def sql(self, name, statements):
+        """The seconds that it took."""
         turns.go_on(self.stopped[name])
         start = time.monotonic()
-        self.columns[name].sql(
-            "SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS pg_prewarm;"
-            "SELECT sum(pg_prewarm(oid)) FROM pg_class WHERE relname LIKE 'pgbench%'"
-        )
-        self.bench.say(f"{self.disk.name} disk: {name}: every page read in {time.monotonic() - start:.1f} s")
+        self.columns[name].sql("SET client_min_messages = warning;" + statements)
+        took = time.monotonic() - start
         self.stop(name)
+        return took
+
+    def prewarm(self, name):
+        """Every page once: into the server's buffers as far as they reach, and into the kernel's cache where there is one."""
+        took = self.sql(name, "CREATE EXTENSION IF NOT EXISTS pg_prewarm; "
+                              "SELECT sum(pg_prewarm(oid)) FROM pg_class WHERE relname LIKE 'pgbench%'")
+        self.bench.say(f"{self.disk.name} disk: {name}: every page read in {took:.1f} s")
+
+    def settle(self, name):
+        """Nothing is left to be done of what was written: else who reads first does it, and with checksums logs it."""
+        self.sql(name, "VACUUM pgbench_accounts; CHECKPOINT")
 
     def measure(self, *words):
         """{column: [transactions per second, one for each round]}"""
@@ -131,6 +139,7 @@ class Fleet:
         for name in self.columns:
             if name not in self.warm:
                 self.prewarm(name)
+            self.settle(name)
             self.turn(name, min(wanted.seconds, 5), *words)
             self.warm.add(name)
         found = {name: [] for name in self.columns}

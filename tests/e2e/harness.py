@@ -128,6 +128,15 @@ def create(name, *args):
         raise
 
 
+def skip_without_engine():
+    """For tests that begin with something else than create()."""
+    missing = {"mariadb": "mariadbd", "postgresql": "postgres"}[ENGINE]
+    try:
+        postgres_program(missing)
+    except Failed as error:
+        raise Skip(f"{missing} is not installed") from error
+
+
 def cluster_of(name):
     return unspill().cluster(name, ENGINE)
 

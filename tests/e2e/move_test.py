@@ -1,3 +1,4 @@
+# ./check: engines
 """
 In and out: an existing data directory is taken over and given back, at any moment; no lock-in.
 """
@@ -6,11 +7,12 @@ import os
 import time
 
 from harness import (
-    Cluster, Ledger, PlainServer, check, check_pages, fingerprint, free_port, iso, main, mounts_below, note, now_us, sandbox, unspill,
+    ENGINE, Ledger, check, check_pages, cluster_of, fingerprint, free_port, iso, main, mounts_below, note, now_us, plain_server,
+    sandbox, skip_without_engine, unspill,
 )
 
 cluster = ledger = source = None
-PASSWORDLESS = ("--skip-grant-tables",)
+PASSWORDLESS = ("--skip-grant-tables",) if ENGINE == "mariadb" else ()
 
 
 def digest(directory):
@@ -29,7 +31,7 @@ def digest(directory):
 
 def serve(directory):
     """A plain server on an exported data directory."""
-    server = PlainServer(sandbox("served"), *PASSWORDLESS)
+    server = plain_server(sandbox("served"), *PASSWORDLESS)
     os.makedirs(server.directory, exist_ok=True)
     if server.user:
         os.chown(server.directory, os.stat(directory).st_uid, os.stat(directory).st_gid)
@@ -42,7 +44,8 @@ def serve(directory):
 
 def an_existing_server_with_data():
     global source, ledger
-    source = PlainServer(sandbox("source"))
+    skip_without_engine()
+    source = plain_server(sandbox("source"))
     source.create()
     source.start()
     ledger = Ledger(source)
@@ -50,6 +53,10 @@ def an_existing_server_with_data():
     ledger.start("--connections=4")
     ledger.wait_for_acknowledged(2000)
     ledger.stop()
+    if ENGINE == "postgresql":
+        source.sql("CREATE ROLE app LOGIN PASSWORD 'app'; CREATE SCHEMA \"sh\u00f6p\"; CREATE TABLE \"sh\u00f6p\".\"t\u00e4ble\" (a INT PRIMARY KEY); "
+                   "INSERT INTO \"sh\u00f6p\".\"t\u00e4ble\" VALUES (1); CREATE UNLOGGED TABLE ledger.unlogged (a INT)")
+        return
     source.sql("CREATE USER app@localhost IDENTIFIED BY 'app'; GRANT ALL ON *.* TO app@localhost")
     # Two entries: a name outside the usual letters, and another engine.
     source.sql("CREATE DATABASE `sh\u00f6p`; CREATE TABLE `sh\u00f6p`.`t\u00e4ble` (a INT PRIMARY KEY); "
@@ -62,12 +69,13 @@ def import_takes_it_over_and_leaves_the_source_untouched():
     content = fingerprint(source, ["ledger", "sh\u00f6p"])
     source.stop()
     before = digest(source.data)
-    unspill().run("import", "moved", "--from", source.data, "--port", free_port())
+    unspill().run("import", "moved", "--engine", ENGINE, "--from", source.data, "--port", free_port())
     check(digest(source.data) == before, "the source changed")
-    cluster = Cluster(unspill(), "moved")
+    cluster = cluster_of("moved")
     cluster.wait_running()
     check(fingerprint(cluster, ["ledger", "sh\u00f6p"]) == content, "the content changed on its way")
-    check(cluster.value("SELECT COUNT(*) FROM mysql.global_priv WHERE user = 'app'") == "1", "the users are gone")
+    users = "pg_roles WHERE rolname = 'app'" if ENGINE == "postgresql" else "mysql.global_priv WHERE user = 'app'"
+    check(cluster.value(f"SELECT COUNT(*) FROM {users}") == "1", "the users are gone")
     ledger.server = cluster
     note(f"{ledger.verify()} transactions moved in")
 
@@ -87,12 +95,11 @@ def a_crashed_source_is_taken_over_as_well():
     crashed.log = ledger.log
     crashed.start("--connections=2")
     crashed.wait_for_acknowledged(200)
-    source.process.kill()
-    source.process.wait()
+    source.kill()
     crashed.process.terminate()
     crashed.process.wait()
-    unspill().run("import", "crashed", "--from", source.data, "--port", free_port())
-    copy = Cluster(unspill(), "crashed")
+    unspill().run("import", "crashed", "--engine", ENGINE, "--from", source.data, "--port", free_port())
+    copy = cluster_of("crashed")
     copy.wait_running()
     crashed.server = copy
     crashed.verify()
@@ -113,7 +120,7 @@ def export_gives_back_what_is_there_now():
 
 def export_at_a_moment_gives_what_was_there_then():
     log = Ledger(cluster, "export")
-    cluster.sql("DROP DATABASE ledger")
+    cluster.drop_schema("ledger")
     log.prepare()
     log.start("--connections=3")
     log.wait_for_acknowledged(300)
