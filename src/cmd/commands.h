@@ -24,6 +24,7 @@ extern const struct command command_unview;
 extern const struct command command_verify;
 extern const struct command command_repack;
 extern const struct command command_query;
+extern const struct command command_clone;
 extern const struct command command_keep;
 extern const struct command command_doctor;
 extern const struct command command_help;

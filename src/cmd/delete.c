@@ -2,6 +2,7 @@
 #include "cmd/commands.h"
 #include "cmd/talk.h"
 #include "base/clock.h"
+#include "control/clones.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,7 +16,7 @@ static bool is_ours(const char *name)
 {
 	return !strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, "volume") ||
 	       !strcmp(name, "mnt") || !strcmp(name, "run") || !strcmp(name, "scratch") ||
-	       !strncmp(name, "cluster.json", strlen("cluster.json")) ||
+	       !strcmp(name, "clones") || !strncmp(name, "cluster.json", strlen("cluster.json")) ||
 	       !strncmp(name, ".cluster.json", strlen(".cluster.json"));
 }
 
@@ -37,6 +38,21 @@ static int refuse_strangers(const struct typed *typed, const struct cluster *clu
 	}
 	closedir(dir);
 	return ending;
+}
+
+/* Clones stand on its files. */
+static int refuse_parents(const struct typed *typed, const struct cluster *cluster)
+{
+	char name[NAME_MAX + 1];
+
+	if (!clones_find(cluster->directory, false, name))
+		return END_OK;
+	return fail(
+		typed, END_BUSY,
+		"its clone '%s' still shares files with it; delete that first, or wait until it "
+		"has copied them ('unspill status %s' says how far it is; one made with --thin "
+		"never does)",
+		name, name);
 }
 
 /* The keeper answers a moment before it ends. */
@@ -79,6 +95,8 @@ static int confirm_and_delete(struct talk *talk)
 	int ending;
 
 	ending = refuse_strangers(talk->typed, talk->cluster);
+	if (ending == END_OK)
+		ending = refuse_parents(talk->typed, talk->cluster);
 	if (ending != END_OK)
 		return ending;
 	snprintf(question, sizeof question,

@@ -26,7 +26,7 @@ struct make {
 /* --- Before anything is done
  * ---------------------------------------------------------------------- */
 
-static int parse_port(const struct typed *typed, int *ret)
+int make_parse_port(const struct typed *typed, int *ret)
 {
 	const char *text = typed_value(typed, "port");
 	char *end;
@@ -88,7 +88,7 @@ static int parse(struct make *make)
 			    make->options.engine, names);
 	ending = window_parse(typed, &make->options.window_us);
 	if (ending == END_OK)
-		ending = parse_port(typed, &make->options.port);
+		ending = make_parse_port(typed, &make->options.port);
 	if (ending == END_OK)
 		ending = parse_transport(typed, &make->options.transport);
 	return ending == END_OK ? parse_server_options(typed) : ending;
@@ -192,7 +192,7 @@ static int check_source(const struct make *make)
  * Take everything away again.  The keeper may still be at work: it is told to go, and its end is
  * waited for.
  */
-static void take_back(struct make *make, struct talk *talk)
+void make_take_back(const struct typed *typed, struct progress *progress, struct talk *talk)
 {
 	int64_t deadline = clock_monotonic_us() + GONE_TIMEOUT_US;
 	struct problem why = {""};
@@ -200,7 +200,7 @@ static void take_back(struct make *make, struct talk *talk)
 	json_t *result = NULL;
 	int r;
 
-	progress_step(&make->progress, "taking back what was made");
+	progress_step(progress, "taking back what was made");
 	control_close(talk->control);
 	talk->control = NULL;
 	cluster_socket(talk->cluster, path);
@@ -212,9 +212,9 @@ static void take_back(struct make *make, struct talk *talk)
 		if (r == -EBUSY)
 			poll(NULL, 0, 50);
 	} while (r == -EBUSY && clock_monotonic_us() < deadline);
-	progress_done(&make->progress, r >= 0);
+	progress_done(progress, r >= 0);
 	if (r < 0)
-		fail(make->typed, END_FAILED,
+		fail(typed, END_FAILED,
 		     "could not take everything away again: %s; 'unspill delete %s' tries once "
 		     "more",
 		     why.text, talk->cluster->name);
@@ -312,7 +312,7 @@ static int make_and_fill(struct make *make)
 	if (ending == END_OK)
 		ending = report(&talk, make->engine);
 	else
-		take_back(make, &talk);
+		make_take_back(make->typed, &make->progress, &talk);
 	talk_close(&talk);
 	return ending;
 }

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "cmd/command.h"
+#include "cmd/talk.h"
 
 /* The options that both have. */
 #define MAKE_OPTIONS                                                                               \
@@ -33,6 +33,11 @@
 					 "innodb-buffer-pool-size=2G. May be given "               \
 					 "several times."                                          \
 	}
+
+/* --port; 0 when it was not given.  Ending. */
+int make_parse_port(const struct typed *typed, int *ret);
+/* A cluster that was half made is taken away again, with its keeper. */
+void make_take_back(const struct typed *typed, struct progress *progress, struct talk *talk);
 
 /* `source`: the data directory to import, or NULL for a new database.  Ending. */
 int make_cluster(const struct typed *typed, const char *source);

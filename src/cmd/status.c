@@ -165,6 +165,36 @@ static void print_sizes(const json_t *status)
 	line("disk", "%s free of %s", disk_free, total);
 }
 
+/* "a, b" */
+static void join_names(const json_t *names, char text[512])
+{
+	size_t used = 0, i;
+	json_t *name;
+
+	text[0] = 0;
+	json_array_foreach (names, i, name)
+		if (used < 400)
+			used += snprintf(text + used, 512 - used, "%s%.63s", used ? ", " : "",
+					 json_string_value(name));
+}
+
+static void print_clones(const json_t *status)
+{
+	const char *parent = json_text(status, "parent");
+	char shared[UNITS_TEXT_MAX], names[512];
+
+	bytes_format(json_real_at(status, "bytes.shared"), shared);
+	if (*parent && json_truth(status, "attached"))
+		line("clone", "of %s, with which it shares %s of its base%s", parent, shared,
+		     json_truth(status, "thin") ? " (--thin)" : "; they are being copied");
+	else if (*parent)
+		line("clone", "of %s; detached: nothing of its base is shared", parent);
+	join_names(json_at(status, "clones"), names);
+	if (*names)
+		line("clones", "%s: on this base, which stays as it is as long as that is so",
+		     names);
+}
+
 static void print_work(const json_t *status, bool utc)
 {
 	char applied[UNITS_TEXT_MAX], left[UNITS_TEXT_MAX], when[TIME_TEXT_MAX];
@@ -197,6 +227,7 @@ static void print_one(const json_t *status, bool utc)
 	print_place(status);
 	print_past(status, utc);
 	print_sizes(status);
+	print_clones(status);
 	if (json_number(status, "created_us")) {
 		time_format_seconds(json_number(status, "created_us"), utc, created);
 		line("created", "%s", created);

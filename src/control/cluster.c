@@ -91,7 +91,7 @@ static int options_from_json(json_t *array, char ***ret, const char *path, struc
 
 static json_t *to_json(const struct cluster *cluster)
 {
-	return json_pack(
+	json_t *json = json_pack(
 		"{s:i, s:s, s:s, s:s, s:i, s:{s:I, s:I}, s:I, s:s, s:{s:I, s:I}, s:b, s:s, s:o}",
 		"format", CLUSTER_FORMAT, "name", cluster->name, "engine", cluster->engine, "bind",
 		cluster->bind, "port", cluster->port, "server_user", "uid",
@@ -101,6 +101,29 @@ static json_t *to_json(const struct cluster *cluster)
 		(json_int_t)cluster->first.lsn, "time_us", (json_int_t)cluster->first.time_us,
 		"repack", cluster->repack, "transport", transport_name(cluster->transport),
 		"server_options", options_to_json(cluster->server_options));
+
+	if (json && cluster->parent[0])
+		json_object_set_new(
+			json, "clone",
+			json_pack("{s:s, s:b}", "of", cluster->parent, "thin", cluster->thin));
+	return json;
+}
+
+/* What it was cloned from, if it was. */
+static int parent_from_json(json_t *json, const char *path, struct cluster *cluster,
+			    struct problem *why)
+{
+	const char *of = NULL;
+	int thin = false;
+
+	if (!json_object_get(json, "clone"))
+		return 0;
+	if (json_unpack(json, "{s:{s:s, s:b}}", "clone", "of", &of, "thin", &thin) < 0 ||
+	    cluster_check_name(of, NULL) < 0)
+		return problem(why, -EBADMSG, "'%s' is damaged: \"clone\" cannot be", path);
+	strcpy(cluster->parent, of);
+	cluster->thin = thin;
+	return 0;
 }
 
 static int from_json(json_t *json, const char *path, struct cluster *cluster, struct problem *why)
@@ -143,6 +166,8 @@ static int from_json(json_t *json, const char *path, struct cluster *cluster, st
 	cluster->desired_running = strcmp(desired, "running") == 0;
 	cluster->first = (struct moment){lsn, time_us};
 	cluster->repack = repack;
+	if (parent_from_json(json, path, cluster, why) < 0)
+		return -EBADMSG;
 	return options_from_json(options, &cluster->server_options, path, why);
 }
 

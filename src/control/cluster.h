@@ -36,6 +36,8 @@ struct cluster {
 				     NULL */
 	bool repack;              /* old history is packed in the background */
 	enum transport transport; /* what is to carry the mount's requests */
+	char parent[CLUSTER_NAME_MAX + 1]; /* it was cloned from; "" if it was not */
+	bool thin;                         /* it stays attached to that */
 	/*
 	 * Where the database begins: nothing before it is a state to go back to.  {0, 0} until it
 	 * has been created or imported.

@@ -138,14 +138,15 @@ static json_t *status_bytes(const struct holding *holding, const struct volume_s
 	struct disk_space space = {0};
 
 	disk_space(holding->disk, &space);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I}", "tape",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I, s:I, s:I}", "tape",
 			 (json_int_t)stats->tape_bytes, "packed", (json_int_t)stats->packed_bytes,
 			 "packed_from", (json_int_t)stats->packed_from_bytes, "base",
 			 (json_int_t)stats->base_bytes, "checkpoints",
 			 (json_int_t)stats->checkpoint_bytes, "tape_per_hour",
 			 stats->tape_bytes_per_hour, "base_per_hour", stats->base_bytes_per_hour,
 			 "disk_free", (json_int_t)space.bytes_free, "disk_total",
-			 (json_int_t)space.bytes_total, "memory", (json_int_t)stats->memory_bytes);
+			 (json_int_t)space.bytes_total, "memory", (json_int_t)stats->memory_bytes,
+			 "shared", (json_int_t)stats->shared_bytes);
 }
 
 static json_t *status_history(const struct volume_stats *stats)
@@ -183,6 +184,8 @@ void holding_status(const struct holding *holding, json_t *status, struct volume
 	json_object_set_new(status, "folding", json_boolean(ret->folding));
 	json_object_set_new(status, "space_short", json_boolean(ret->space_short));
 	json_object_set_new(status, "pins", json_integer(ret->pins));
+	json_object_set_new(status, "attached", json_boolean(ret->attached));
+	json_object_set_new(status, "clones", clones_list(holding->directory));
 }
 
 /* --- History ---------------------------------------------------------------------------------- */
@@ -412,7 +415,7 @@ static int (*const all[REQUEST_COUNT])(const struct holding *holding, struct con
 	[REQUEST_MODIFY] = do_modify,     [REQUEST_MOMENTS] = do_moments,
 	[REQUEST_MARK] = do_mark,         [REQUEST_BACKTRACKS] = do_backtracks,
 	[REQUEST_VERIFY] = do_verify,     [REQUEST_REPACK] = do_repack,
-	[REQUEST_SCRATCH] = scratch_open,
+	[REQUEST_SCRATCH] = scratch_open, [REQUEST_CLONE] = clones_make,
 };
 
 bool holding_does(enum request_do what)

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "control/clones.h"
 #include "control/request.h"
 #include "control/server.h"
 #include "disk/disk.h"
@@ -15,6 +16,7 @@ struct holding {
 	const char *directory; /* the cluster's; borrowed, as the rest is */
 	struct disk *disk;
 	struct volume *volume;
+	struct clones *clones; /* NULL: it makes none */
 	/* Clear away what a dead process left mounted on `path`; NULL: nobody mounts anything. */
 	int (*clear_mount)(const char *path, struct problem *why);
 	struct moment first; /* where the database begins: see cluster.json */

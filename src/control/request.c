@@ -167,6 +167,18 @@ static int unview_arguments(json_t *object, struct request *request, struct prob
 	return get_directory(object, "directory", request->directory, why);
 }
 
+static int clone_arguments(json_t *object, struct request *request, struct problem *why)
+{
+	int r;
+
+	r = get_directory(object, "to", request->directory, why);
+	if (r == 0)
+		r = get_text(object, "name", request->name, sizeof request->name, why);
+	if (r == 0 && json_object_get(object, "at"))
+		r = get_moment(object, "at", &request->moment, why);
+	return r;
+}
+
 static int scratch_arguments(json_t *object, struct request *request, struct problem *why)
 {
 	return json_object_get(object, "at") ? get_moment(object, "at", &request->moment, why) : 0;
@@ -192,6 +204,7 @@ static const struct {
 	[REQUEST_VERIFY] = {"verify", no_arguments},
 	[REQUEST_REPACK] = {"repack", no_arguments},
 	[REQUEST_SCRATCH] = {"scratch", scratch_arguments},
+	[REQUEST_CLONE] = {"clone", clone_arguments},
 	[REQUEST_SHUTDOWN] = {"shutdown", no_arguments},
 	[REQUEST_VIEW] = {"view", view_arguments},
 	[REQUEST_VIEWS] = {"views", no_arguments},

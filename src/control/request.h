@@ -34,6 +34,7 @@ enum request_do {
 	REQUEST_VERIFY,
 	REQUEST_REPACK,
 	REQUEST_SCRATCH,
+	REQUEST_CLONE,
 	REQUEST_SHUTDOWN,
 	REQUEST_VIEW,
 	REQUEST_VIEWS,
@@ -54,8 +55,8 @@ struct request {
 	int64_t asked_time_us;               /* backtrack: 0 when not given */
 	int64_t window_us, history_max;      /* modify; -1: as it is */
 	int64_t since_us, until_us, step_us; /* moments: -1, -1, 0 when not given */
-	char name[VOLUME_MARK_MAX + 1];      /* mark */
-	char directory[PATH_MAX];            /* export, import, view, unview: absolute */
+	char name[VOLUME_MARK_MAX + 1];      /* mark, clone */
+	char directory[PATH_MAX];            /* export, import, clone, view, unview: absolute */
 	bool force;                          /* unview */
 };
 

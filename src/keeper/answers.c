@@ -15,6 +15,7 @@ void keeper_holding(struct keeper *keeper, struct holding *ret)
 	*ret = (struct holding){.directory = keeper->cluster->directory,
 				.disk = keeper->disk,
 				.volume = keeper->volume,
+				.clones = &keeper->clones,
 				.clear_mount = mount_clear_stale};
 	pthread_mutex_lock(&keeper->lock);
 	ret->first = keeper->cluster->first;
@@ -122,6 +123,10 @@ void answer_status(struct keeper *keeper, struct connection *connection,
 			   (int)server.pid, "directory", keeper->cluster->directory, "mount",
 			   keeper->mount_dir, "keeper_pid", (int)getpid(), "up_us",
 			   (json_int_t)server.up_us, "restarts", (json_int_t)server.restarts);
+	json_object_set_new(result, "parent",
+			    keeper->cluster->parent[0] ? json_string(keeper->cluster->parent)
+						       : json_null());
+	json_object_set_new(result, "thin", json_boolean(keeper->cluster->thin));
 	json_object_set_new(result, "endpoint", status_endpoint(keeper));
 	json_object_set_new(result, "transport", status_transport(keeper));
 	json_object_set_new(result, "serverless", json_boolean(keeper->options.no_server));

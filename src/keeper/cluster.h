@@ -15,6 +15,12 @@ struct cluster_options {
 	int64_t window_us; /* target backtrack window; 0: off */
 	enum transport transport;
 	const char *const *server_options; /* NULL-terminated; may be NULL */
+	/*
+	 * To be a clone of that one: what is not said above is as there, and there is no volume
+	 * yet: its keeper makes it.  With `thin` it is to stay attached.
+	 */
+	const struct cluster *clone_of;
+	bool thin;
 };
 
 /*

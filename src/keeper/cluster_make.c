@@ -164,7 +164,7 @@ static int fill_place(const struct cluster *cluster, int64_t window_us, struct p
 		r = make_below(cluster, "mnt", 0755, why);
 	if (r == 0)
 		r = make_below(cluster, "volume", 0700, why);
-	if (r == 0)
+	if (r == 0 && !cluster->parent[0])
 		r = make_volume(cluster, window_us, why);
 	if (r == 0)
 		r = cluster_save(cluster, why);
@@ -199,8 +199,8 @@ static int check_no_mounts(const char *directory, struct problem *why)
  * removal can be repeated. */
 static int remove_contents(const char *directory, struct problem *why)
 {
-	static const char *const ours[] = {"mnt",     "volume",           "run",
-					   "scratch", "cluster.json.new", "cluster.json"};
+	static const char *const ours[] = {"mnt",    "volume",           "run",         "scratch",
+					   "clones", "cluster.json.new", "cluster.json"};
 	int none = check_no_mounts(directory, why);
 
 	if (none < 0)
@@ -271,6 +271,33 @@ static int check_options(const struct cluster_options *options, struct cluster *
 	return cluster_choose_port(options, engine, cluster, why);
 }
 
+/* What a clone has of its parent, where nothing else was said. */
+static struct cluster_options inherit_options(const struct cluster_options *options)
+{
+	const struct cluster *parent = options->clone_of;
+	struct cluster_options all = *options;
+
+	if (!parent)
+		return all;
+	all.engine = parent->engine;
+	all.bind = all.bind ? all.bind : parent->bind;
+	all.transport = parent->transport;
+	all.server_options = (const char *const *)parent->server_options;
+	return all;
+}
+
+static void inherit_settings(struct cluster *cluster, const struct cluster_options *options)
+{
+	const struct cluster *parent = options->clone_of;
+
+	if (!parent)
+		return;
+	snprintf(cluster->parent, sizeof cluster->parent, "%s", parent->name);
+	cluster->thin = options->thin;
+	cluster->repack = parent->repack;
+	cluster->first = parent->first;
+}
+
 /* Until it is closed, nobody else makes a cluster here: two at once would find the same port free.
  */
 static int lock_list(struct problem *why)
@@ -290,8 +317,9 @@ static int lock_list(struct problem *why)
 	return r;
 }
 
-int cluster_make(const struct cluster_options *options, struct cluster **ret, struct problem *why)
+int cluster_make(const struct cluster_options *asked, struct cluster **ret, struct problem *why)
 {
+	const struct cluster_options all = inherit_options(asked), *options = &all;
 	CLEANUP(cluster) struct cluster *cluster = xcalloc(1, sizeof *cluster);
 	const struct engine *engine = NULL;
 	struct made made = {0};
@@ -306,6 +334,7 @@ int cluster_make(const struct cluster_options *options, struct cluster **ret, st
 	r = check_options(options, cluster, &engine, why);
 	if (r < 0)
 		return r;
+	inherit_settings(cluster, options);
 	r = make_place(options, cluster, &made, why);
 	if (r == 0)
 		r = check_socket_path(cluster, engine, why);

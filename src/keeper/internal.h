@@ -57,6 +57,7 @@ struct keeper {
 	char views_file[PATH_MAX];
 	struct supervisor *supervisor;
 	struct server *server;
+	struct clones clones;
 	int wake_fd; /* an eventfd: the main thread is to look at `leave` */
 
 	pthread_mutex_t save_lock; /* whoever writes cluster.json */

@@ -24,6 +24,8 @@
 #define HEALTH_INTERVAL_MS 500
 /* A keeper without a server, and without views, ends when nobody has been connected for so long. */
 #define IDLE_US INT64_C(60000000)
+/* How often clones are looked at. */
+#define CLONES_INTERVAL_MS 1000
 /* What a keeper that was killed gets to be gone. */
 #define DYING_US INT64_C(10000000)
 /* What a server that has to go with a closing keeper gets. */
@@ -65,12 +67,16 @@ static int open_cluster(struct keeper *keeper, const char *directory, struct pro
 
 static int open_locked(struct keeper *keeper, const char *path, struct problem *why)
 {
-	struct volume_options options = {.background = true, .repack = keeper->cluster->repack};
+	struct volume_options options = {.background = true,
+					 .repack = keeper->cluster->repack,
+					 .thin = keeper->cluster->thin};
 	int r;
 
 	r = disk_local_open(path, &keeper->disk);
 	if (r < 0)
 		return problem_errno(why, r, "cannot open '%s'", path);
+	/* Before it could begin to fold. */
+	options.hold = clones_begin(&keeper->clones, keeper->cluster->directory);
 	r = volume_open(keeper->disk, &options, &keeper->volume, why);
 	if (r < 0)
 		disk_close(take(keeper->disk));
@@ -312,10 +318,21 @@ static bool is_broken(struct keeper *keeper, int64_t *next_us)
 	return true;
 }
 
+/* One that has detached, or is gone, holds us no longer. */
+static void review_clones(struct keeper *keeper, int64_t *next_us)
+{
+	int64_t now_us = clock_monotonic_us();
+
+	if (now_us < *next_us)
+		return;
+	*next_us = now_us + CLONES_INTERVAL_MS * INT64_C(1000);
+	clones_review(&keeper->clones, keeper->cluster->directory, keeper->volume);
+}
+
 /* Until there is a reason to end; the exit code. */
 static int run(struct keeper *keeper, int signal_fd, bool *ret_at_once)
 {
-	int64_t health_us = 0;
+	int64_t health_us = 0, clones_us = 0;
 
 	for (;;) {
 		struct pollfd fds[4] = {{.fd = signal_fd, .events = POLLIN},
@@ -338,6 +355,7 @@ static int run(struct keeper *keeper, int signal_fd, bool *ret_at_once)
 			*ret_at_once = true;
 			return KEEPER_EXIT_FAILED;
 		}
+		review_clones(keeper, &clones_us);
 		if (is_idle(keeper)) {
 			log_info("nobody has been connected for a minute");
 			return KEEPER_EXIT_DONE;
@@ -382,6 +400,7 @@ static int keeper_life(const char *directory, const struct keeper_options *optio
 	keeper->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&keeper->lock, NULL);
 	pthread_mutex_init(&keeper->save_lock, NULL);
+	pthread_mutex_init(&keeper->clones.lock, NULL);
 	r = open_all(keeper, directory, &why);
 	if (r < 0) {
 		log_error("%s", why.text);
@@ -395,6 +414,7 @@ static int keeper_life(const char *directory, const struct keeper_options *optio
 	if (r == 0)
 		log_info("the keeper ends");
 	close(keeper->wake_fd);
+	pthread_mutex_destroy(&keeper->clones.lock);
 	pthread_mutex_destroy(&keeper->save_lock);
 	pthread_mutex_destroy(&keeper->lock);
 	free(keeper);

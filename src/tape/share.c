@@ -126,7 +126,8 @@ static int share_segment(struct share *s, uint64_t lsn)
 				  : copy_segment(s, &part);
 	}
 	if (r == -EXDEV)
-		return problem(s->why, r, "it is on another filesystem: files cannot be shared");
+		return problem(s->why, r,
+			       "it is on another filesystem, where files cannot be shared");
 	return r < 0 ? problem_errno(s->why, r, "cannot share %s", segment_name(name, lsn)) : 0;
 }
 

@@ -111,7 +111,7 @@ static int make_clone(struct volume *v, struct disk *to, bool fleeting, struct m
 	if (r >= 0)
 		r = write_superblock(v, to, fleeting);
 	if (r == -EXDEV)
-		return problem(why, r, "it is on another filesystem: files cannot be shared");
+		return problem(why, r, "it is on another filesystem, where files cannot be shared");
 	return r < 0 ? problem_errno(why, r, "cannot make the clone") : 0;
 }
 

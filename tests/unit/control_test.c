@@ -74,6 +74,11 @@ static void every_request_is_read_with_its_arguments(void)
 			   "\"lsn\":7}}");
 	check(request.moment.kind == AT_LSN && strcmp(request.directory, "/mnt/then") == 0);
 	check(parse_ok("{\"unspill\":1,\"do\":\"views\"}").what == REQUEST_VIEWS);
+	check(parse_ok("{\"unspill\":1,\"do\":\"scratch\"}").moment.kind == AT_NOW);
+	request = parse_ok("{\"unspill\":1,\"do\":\"clone\",\"to\":\"/c\",\"name\":\"c\",\"at\":{"
+			   "\"mark\":\"m\"}}");
+	check(request.moment.kind == AT_MARK && strcmp(request.directory, "/c") == 0 &&
+	      strcmp(request.name, "c") == 0);
 	check(!parse_ok("{\"unspill\":1,\"do\":\"unview\",\"directory\":\"/x\"}").force);
 	check(parse_ok("{\"unspill\":1,\"do\":\"unview\",\"directory\":\"/x\",\"force\":true}")
 		      .force);
@@ -106,6 +111,10 @@ static void what_is_wrong_is_named(void)
 	is_refused("{\"unspill\":1,\"do\":\"view\",\"directory\":\"/x\"}", -EINVAL, "\"at\"");
 	is_refused("{\"unspill\":1,\"do\":\"view\",\"at\":{\"lsn\":1}}", -EINVAL, "directory");
 	is_refused("{\"unspill\":1,\"do\":\"unview\",\"directory\":\"x\"}", -EINVAL, "absolute");
+	is_refused("{\"unspill\":1,\"do\":\"clone\",\"to\":\"/c\"}", -EINVAL, "name");
+	is_refused("{\"unspill\":1,\"do\":\"clone\",\"to\":\"c\",\"name\":\"c\"}", -EINVAL,
+		   "absolute");
+	is_refused("{\"unspill\":1,\"do\":\"scratch\",\"at\":5}", -EINVAL, "\"at\"");
 	is_refused("{\"unspill\":1,\"do\":\"moments\",\"step_us\":0}", -EINVAL, "step_us");
 	is_refused("{\"unspill\":1,\"do\":\"status\",\"do\":\"stop\"}", -EINVAL, "");
 }
