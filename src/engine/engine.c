@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include "engine/mariadb.h"
+#include "engine/mysql8.h"
 #include "engine/postgres.h"
 #include "engine/process.h"
 #include "engine/redis.h"
@@ -9,8 +10,9 @@
 #include <pwd.h>
 #include <string.h>
 
-static const struct engine *const engines[] = {&engine_mariadb, &engine_postgres, &engine_redis};
-#define NAMES "mariadb, postgresql, redis"
+static const struct engine *const engines[] = {&engine_mariadb, &engine_postgres, &engine_mysql,
+					       &engine_redis};
+#define NAMES "mariadb, postgresql, mysql, redis"
 
 const struct engine *engine_find(const char *name, const char **ret_names)
 {
