@@ -4,7 +4,7 @@ from cluster import run as command
 
 from lib import results
 from lib.results import Result
-from lib.servers import BINLOG, create_cluster, load, make_tables, plain_server
+from lib.servers import BINLOG, change_settings, create_cluster, load, make_tables, plain_server
 from lib.tape import Tape
 
 TITLE = "bytes of history per transaction of oltp_write_only, fresh and repacked"
@@ -45,6 +45,10 @@ def can_repack(bench):
 def measure_ours(bench, disk):
     """Bytes per transaction: {what: bytes}"""
     cluster = create_cluster(bench, disk, "window", bench.fastest)
+    # What is fresh is to stay so until we say.
+    cluster.run("stop")
+    change_settings(cluster, repack=False)
+    cluster.run("start")
     make_tables(cluster, bench.wanted.rows)
     # Until pages are written as steadily as the log that they follow.
     load(cluster, "oltp_write_only", bench.wanted.rows, events=events(bench.wanted) // 4)

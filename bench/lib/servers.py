@@ -146,6 +146,15 @@ def create_cluster(bench, disk, name, transport, window=WINDOW):
     return made(cluster, transport)
 
 
+def change_settings(cluster, **settings):
+    """Of a cluster that is stopped."""
+    path = cluster.path("cluster.json")
+    with open(path, encoding="utf-8") as file:
+        changed = {**json.load(file), **settings}
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(changed, file)
+
+
 class Volume:
     """A cluster's volume, mounted by its keeper, without a server; `directory` is an empty one in it."""
 

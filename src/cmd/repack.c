@@ -50,8 +50,9 @@ const struct command command_repack = {
 		"the cluster goes on working meanwhile. It can be stopped at any time: what is "
 		"done "
 		"stays done.\n\n"
-		"With \"repack\": true in its cluster.json a cluster does this by itself, slowly, "
-		"from its next start of the keeper on.",
+		"A cluster does this by itself, slowly, with a gibibyte at a time; with "
+		"\"repack\": "
+		"false in its cluster.json it does not, from its next start of the keeper on.",
 	.examples = {{"repack shop", "Takes some 10 seconds of one processor per GiB."}},
 	.endings = 1 << END_NOT_FOUND | 1 << END_BUSY | 1 << END_CANCELLED,
 	.run = run,

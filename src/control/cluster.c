@@ -132,7 +132,7 @@ static int from_json(json_t *json, const char *path, struct cluster *cluster, st
 	json_int_t uid, gid, created_us, lsn, time_us;
 	json_error_t error;
 	json_t *options = NULL;
-	int format, port, repack = false;
+	int format, port, repack = true;
 
 	if (json_unpack_ex(json, &error, 0, "{s:i}", "format", &format) < 0)
 		return problem(why, -EBADMSG, "'%s' is damaged: %s", path, error.text);

@@ -32,6 +32,7 @@ static void print_config(FILE *file, const struct engine_place *place, const voi
 		"[%s]\n"
 		"skip_name_resolve = 1\n"
 		"innodb_buffer_pool_size = 128M\n"
+		"innodb_flush_neighbors = 0\n"
 		"%s",
 		config->family->program, config->family->chosen);
 	for (char *const *option = place->options; option && *option; option++)

@@ -266,6 +266,7 @@ static int check_options(const struct cluster_options *options, struct cluster *
 		 options->bind ? options->bind : "127.0.0.1");
 	cluster->created_us = clock_realtime_us();
 	cluster->transport = options->transport;
+	cluster->repack = true;
 	cluster->server_options = copy_options(options->server_options);
 	*ret_engine = engine;
 	return cluster_choose_port(options, engine, cluster, why);

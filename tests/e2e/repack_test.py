@@ -120,17 +120,8 @@ def killed_while_packing_nothing_is_lost():
     visit(MOMENTS // 4)
 
 
-def a_cluster_that_is_told_to_packs_by_itself():
+def a_cluster_packs_by_itself():
     need_cluster()
-    cluster.run("stop")
-    path = os.path.join(disk, "packed", "cluster.json")
-    with open(path, encoding="utf-8") as file:
-        settings = json.load(file)
-    check(settings["repack"] is False, str(settings))
-    settings["repack"] = True
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(settings, file)
-    cluster.run("start")
     # What has not a quarter of the window left is not packed any more, and what is an eighth of it old is.
     cluster.run("modify", "--backtrack-window", "160s")
     before = set(packs())
@@ -150,5 +141,5 @@ main(
     what_is_packed_while_clients_write_is_right_at_every_moment,
     a_moment_that_is_packed_is_exported,
     killed_while_packing_nothing_is_lost,
-    a_cluster_that_is_told_to_packs_by_itself,
+    a_cluster_packs_by_itself,
 )
