@@ -33,7 +33,7 @@ const struct engine *engine_at(size_t i)
 
 int engine_wait(struct engine_server *server, int timeout_ms, int *ret_status)
 {
-	struct process process = {server->pid, server->pidfd, server->family};
+	struct process process = {server->pid, server->pidfd, server->family, server->quit};
 	int r;
 
 	r = process_wait(&process, timeout_ms, ret_status);
@@ -44,7 +44,7 @@ int engine_wait(struct engine_server *server, int timeout_ms, int *ret_status)
 
 void engine_kill(struct engine_server *server)
 {
-	struct process process = {server->pid, server->pidfd, server->family};
+	struct process process = {server->pid, server->pidfd, server->family, server->quit};
 
 	process_kill(&process);
 	*server = (struct engine_server){.pidfd = -1};

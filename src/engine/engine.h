@@ -49,7 +49,8 @@ struct engine_server {
 	pid_t pid;
 	/* Readable when the process has ended (pidfd_open(2)). */
 	int pidfd;
-	int family; /* see process.h; 0: it has no children */
+	int family; /* see family.h; 0: it has no children */
+	int quit;   /* see process.h */
 };
 
 struct engine {

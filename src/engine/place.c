@@ -271,7 +271,7 @@ int place_launch(const struct engine_place *place, const struct process_options 
 	r = process_spawn(&with, &process, why);
 	if (r < 0)
 		return r;
-	*ret = (struct engine_server){process.pid, process.pidfd, process.family};
+	*ret = (struct engine_server){process.pid, process.pidfd, process.family, process.quit};
 	return 0;
 }
 

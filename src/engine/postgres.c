@@ -273,7 +273,8 @@ static const char launcher[] =
 
 static int start(const struct engine_place *place, struct engine_server *ret, struct problem *why)
 {
-	struct process_options options = {.program = "/bin/sh", .in = -1, .family = true};
+	struct process_options options = {
+		.program = "/bin/sh", .in = -1, .family = true, .quit = SIGQUIT /* "immediate" */};
 	struct postgres_arguments arguments = {0};
 	char program[PATH_MAX];
 	int r;

@@ -3,8 +3,8 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "engine/family.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,15 +15,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <linux/close_range.h>
 
 #define CHILD_STACK (64 * 1024)
-/* One of a family that is killed is waited for so long; then the others come first. */
-#define GOING_MS 100
-#define LEFTOVERS_MS 30000
+#define QUIT_MS 1000
 
 /* The C library's clone(2), under its other name. */
 int __clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...);
@@ -98,6 +95,10 @@ static int child_prepare(struct child *child)
 		return r;
 	if (child->options->apart && setsid() < 0)
 		return -errno;
+	/* What memory a family shares by System V's ways goes with it.  Where it cannot be had (we
+	 * are not root) the server looks after it itself. */
+	if (child->family)
+		syscall(SYS_unshare, CLONE_NEWIPC);
 	r = child_become(child->options);
 	if (r < 0)
 		return r;
@@ -168,7 +169,7 @@ int process_spawn(const struct process_options *options, struct process *ret, st
 {
 	CLEANUP(fd) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct child child = {.options = options, .parent = getpid()};
-	struct process process = {.pidfd = -1};
+	struct process process = {.pidfd = -1, .quit = options->quit};
 	int r;
 
 	if (null < 0)
@@ -217,102 +218,6 @@ static int64_t deadline_in(int timeout_ms)
 	return timeout_ms < 0 ? INT64_MAX : clock_monotonic_us() + timeout_ms * INT64_C(1000);
 }
 
-/* --- Families ---------------------------------------------------------------------------------
- */
-
-/* Does the process have the pipe open for writing?  (For reading we do, and who forks from us.) */
-static bool holds(const char *pid, const char *pipe)
-{
-	char path[PATH_MAX], target[64];
-	struct dirent *entry;
-	bool found = false;
-	struct stat st;
-	ssize_t n;
-	DIR *dir;
-
-	snprintf(path, sizeof path, "/proc/%s/fd", pid);
-	dir = opendir(path);
-	while (dir && !found && (entry = readdir(dir)) != NULL) {
-		n = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
-		target[MAX(n, 0)] = 0;
-		found = strcmp(target, pipe) == 0 &&
-			fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-			st.st_mode & S_IWUSR;
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
-/* Began after `since`?  Then it is killed. */
-static bool kill_if_holds(const char *pid, const char *pipe, uint64_t since)
-{
-	CLEANUP(fd) int pidfd = syscall(SYS_pidfd_open, atoi(pid), 0);
-	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
-
-	/* With the descriptor open, the number cannot pass to another process before the kill. */
-	if (pidfd < 0 || !holds(pid, pipe) || process_start_time(atoi(pid)) < since)
-		return false;
-	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-	poll(&ended, 1, GOING_MS);
-	return true;
-}
-
-/* How many there were. */
-static int kill_holders(uint64_t family, uint64_t since)
-{
-	DIR *dir = opendir("/proc");
-	struct dirent *entry;
-	char pipe[64];
-	int count = 0;
-
-	snprintf(pipe, sizeof pipe, "pipe:[%llu]", (unsigned long long)family);
-	while (dir && (entry = readdir(dir)) != NULL)
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-			count += kill_if_holds(entry->d_name, pipe, since);
-	if (dir)
-		closedir(dir);
-	return count;
-}
-
-uint64_t process_family(int family)
-{
-	struct stat st;
-
-	return family > 0 && fstat(family, &st) == 0 ? st.st_ino : 0;
-}
-
-int process_end_family(uint64_t family, uint64_t since)
-{
-	int64_t deadline_us = deadline_in(LEFTOVERS_MS);
-	int count = 0, found;
-
-	/* One that the kernel holds up is killed again and again, but not for ever. */
-	while (family && (found = kill_holders(family, since)) > 0 &&
-	       clock_monotonic_us() < deadline_us)
-		count += found;
-	return count;
-}
-
-/*
- * Children have sessions of their own, and their parent is gone: they are known by the pipe that
- * they inherited.  One that was being born while we looked is found at the next look.
- */
-static void end_family(int family)
-{
-	struct pollfd p = {.fd = family};
-
-	if (family <= 0)
-		return;
-	while (poll(&p, 1, 0) == 0) {
-		kill_holders(process_family(family), 0);
-		poll(&p, 1, 20);
-	}
-	close(family);
-}
-
-/* ---------------------------------------------------------------------------------------------- */
-
 int process_wait(struct process *process, int timeout_ms, int *ret_status)
 {
 	int status = 0, r;
@@ -323,7 +228,7 @@ int process_wait(struct process *process, int timeout_ms, int *ret_status)
 	while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	close(process->pidfd);
-	end_family(process->family);
+	family_end(process->family);
 	*process = (struct process){.pidfd = -1};
 	if (ret_status)
 		*ret_status = status;
@@ -332,10 +237,20 @@ int process_wait(struct process *process, int timeout_ms, int *ret_status)
 
 void process_kill(struct process *process)
 {
+	struct family_shared shared = {0};
+
 	if (process->pid <= 0)
 		return;
+	if (process->quit) {
+		syscall(SYS_pidfd_send_signal, process->pidfd, process->quit, NULL, 0);
+		if (process_wait(process, QUIT_MS, NULL) == 0)
+			return;
+	}
+	/* Before they go: nobody else knows what they shared. */
+	family_look(process->family, &shared);
 	syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0);
 	process_wait(process, -1, NULL);
+	family_remove_shared(&shared);
 }
 
 /* Everything up to the end of `fd` or the deadline; what does not fit is read and dropped. */

@@ -30,12 +30,16 @@ struct process_options {
 	/* It has children that outlive it if nobody ends them: process_wait() and process_kill()
 	 * then do, and return when all are gone. */
 	bool family;
+	/* The signal on which it ends with its children at once, and takes away what they share; 0:
+	 * only SIGKILL does.  process_kill() tries it first, for QUIT_MS. */
+	int quit;
 };
 
 struct process {
 	pid_t pid;
 	int pidfd;  /* readable when it has ended */
-	int family; /* a pipe that all of a family hold the other end of; 0: no family */
+	int family; /* see family.h; 0: none */
+	int quit;
 };
 
 /* Returns when the program runs: a program that cannot be executed is an error here. */
@@ -47,12 +51,6 @@ int process_wait(struct process *process, int timeout_ms, int *ret_status);
 
 /* SIGKILL and reap. */
 void process_kill(struct process *process);
-
-/* What names a family to those who come after us, by process_end_family(); 0: none. */
-uint64_t process_family(int family);
-/* End those of a family that have outlived the process that started it: whoever holds its pipe, and
- * began no earlier than `since` (process_start_time()).  How many there were. */
-int process_end_family(uint64_t family, uint64_t since);
 
 /*
  * Run to the end, at most `timeout_ms` (-ETIMEDOUT: killed), collecting what it prints on both

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/family.h"
 #include "engine/process.h"
 
 #include <errno.h>
@@ -91,7 +92,7 @@ static void write_pid_file(const char *path, const struct engine_server *server)
 	}
 	fprintf(file, "%d %llu %llu\n", (int)server->pid,
 		(unsigned long long)process_start_time(server->pid),
-		(unsigned long long)process_family(server->family));
+		(unsigned long long)family_id(server->family));
 	fclose(file);
 }
 
@@ -121,7 +122,7 @@ void supervisor_end_leftover(const char *pid_file)
 	fclose(file);
 	if (n >= 2 && pid > 1)
 		end_process(pid, began);
-	n = n == 3 ? process_end_family(family, began) : 0;
+	n = n == 3 ? family_end_by_id(family, began) : 0;
 	if (n > 0)
 		log_warning("ended %d processes of the server that an earlier keeper left behind",
 			    n);

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/family.h"
 #include "engine/process.h"
 #include "tap.h"
 
@@ -411,7 +412,7 @@ static void what_a_left_over_server_has_started_is_ended_with_it(void)
 	file = fopen(pid_file, "w");
 	fprintf(file, "%d %llu %llu\n", process.pid,
 		(unsigned long long)process_start_time(process.pid),
-		(unsigned long long)process_family(process.family));
+		(unsigned long long)family_id(process.family));
 	fclose(file);
 	check(process_start_time(child) != 0);
 	supervisor_end_leftover(pid_file);
