@@ -20,8 +20,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TOP, "tools"))
 
 from cluster import (  # noqa: E402,F401
-    Cluster, Failed, History, PlainPostgres, PlainServer, Unspill, as_user, find_binary, free_port, postgres_program, program, run,
-    wait_for,
+    Cluster, Failed, History, PlainPostgres, PlainServer, PostgresCluster, Unspill, as_user, find_binary, free_port,
+    postgres_program, program, run, wait_for,
 )
 
 LONG = bool(os.environ.get("UNSPILL_TEST_LONG"))
