@@ -1,0 +1,63 @@
+/* Dialect: what differs from engine to engine, behind sql.h, which says what each is to do. */
+#pragma once
+
+#include "sql/sql.h"
+
+struct sql_dialect {
+	const char *engine;
+	int (*open)(const struct engine_place *place, struct sql **ret, struct problem *why);
+	void (*close)(struct sql *sql);
+	int (*send)(struct sql *sql, const struct buffer *text, struct problem *why);
+	int (*next)(struct sql *sql, struct sql_row *ret, struct problem *why);
+	/* One statement without rows. */
+	int (*run)(struct sql *sql, const struct buffer *text, uint64_t *ret_rows,
+		   struct problem *why);
+	int (*prepare)(struct sql *sql, const struct buffer *text, struct sql_statement **ret,
+		       struct problem *why);
+	int (*execute)(struct sql_statement *statement, const struct sql_value *values,
+		       size_t count, uint64_t *ret_rows, struct problem *why);
+	void (*statement_free)(struct sql_statement *statement);
+
+	int (*list)(struct sql *sql, struct sql_names *ret, struct problem *why);
+	int (*describe)(struct sql *sql, struct sql_table *table, struct problem *why);
+	int (*references)(struct sql *sql, const char *schema, const char *name, bool of_parent,
+			  struct sql_reference **ret, size_t *ret_count, struct problem *why);
+	int (*define)(struct sql *sql, const char *schema, const char *name,
+		      struct sql_definition *definition, struct problem *why);
+
+	char quote; /* around identifiers; doubled within */
+	void (*put_text)(struct buffer *out, const char *text);
+	void (*put_read)(struct buffer *out, const struct sql_column *column);
+	void (*put_same)(struct buffer *out, const struct sql_column *column,
+			 const struct sql_value *value);
+	void (*put_given)(struct buffer *out, const struct sql_column *column,
+			  const struct sql_value *value);
+	void (*put_native)(struct buffer *out, const struct sql_column *column,
+			   const struct sql_value *value);
+	void (*put_hash)(struct buffer *out, const struct sql_column *const *columns, size_t count);
+	void (*put_hash_of_rows)(struct buffer *out, const struct sql_column *const *columns,
+				 size_t count);
+	void (*put_shown)(struct buffer *out, const struct sql_column *column,
+			  const struct sql_value *value);
+	const char *const *repair_settings; /* NULL-terminated */
+	bool silences_triggers;
+};
+
+/* What every connection begins with; a dialect's own is larger. */
+struct sql {
+	const struct sql_dialect *dialect;
+	bool open_rows; /* a query is not read to its end */
+};
+
+struct sql_statement {
+	struct sql *sql;
+};
+
+extern const struct sql_dialect sql_mariadb;
+
+/* An identifier between quotes of that kind. */
+void dialect_put_name(struct buffer *out, char quote, const char *name);
+/* A copy of a value as text; "" for NULL. */
+char *dialect_text(const struct sql_value *value);
+/* Hexadecimal digits. */
+void dialect_put_hex(struct buffer *out, const struct sql_value *value);

@@ -1,0 +1,404 @@
+/* MariaDB's catalogue: information_schema and SHOW CREATE. */
+#include "sql/mariadb.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static char *text_at(const struct sql_row *row, size_t i)
+{
+	return dialect_text(&row->values[i]);
+}
+
+static char *text_or_null(const struct sql_row *row, size_t i)
+{
+	return row->values[i].data ? text_at(row, i) : NULL;
+}
+
+static bool is(const struct sql_row *row, size_t i, const char *word)
+{
+	return row->values[i].size == strlen(word) &&
+	       !memcmp(row->values[i].data, word, row->values[i].size);
+}
+
+static bool contains(const struct sql_row *row, size_t i, const char *word)
+{
+	return row->values[i].data &&
+	       memmem(row->values[i].data, row->values[i].size, word, strlen(word));
+}
+
+static uint64_t number_at(const struct sql_row *row, size_t i)
+{
+	CLEANUP(free) char *text = text_at(row, i);
+
+	return strtoull(text, NULL, 10);
+}
+
+/* Send `before`, "schema = '...' AND name = '...'" on the two columns, and `after`. */
+static int send_for_table(struct sql *sql, const char *before, const char *schema_column,
+			  const char *schema, const char *name_column, const char *name,
+			  const char *after, struct problem *why)
+{
+	CLEANUP(buffer) struct buffer text = {0};
+
+	sql_putf(&text, "%s%s = ", before, schema_column);
+	mariadb_put_text(&text, schema);
+	sql_putf(&text, " AND %s = ", name_column);
+	mariadb_put_text(&text, name);
+	sql_put(&text, after);
+	return sql_send(sql, &text, why);
+}
+
+int mariadb_list(struct sql *sql, struct sql_names *ret, struct problem *why)
+{
+	const struct buffer text = {
+		.data = (uint8_t *)"SELECT table_schema, table_name FROM information_schema.tables"
+				   " WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')"
+				   " AND table_schema NOT IN ('mysql', 'information_schema',"
+				   " 'performance_schema', 'sys')"
+				   " ORDER BY BINARY table_schema, BINARY table_name",
+	};
+	struct buffer query = text;
+	size_t schemas = 0, names = 0;
+	struct sql_row row;
+	int r;
+
+	query.size = strlen((const char *)query.data);
+	r = sql_send(sql, &query, why);
+	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
+		xgrow(ret->schemas, ret->count, schemas);
+		xgrow(ret->names, ret->count, names);
+		ret->schemas[ret->count] = text_at(&row, 0);
+		ret->names[ret->count++] = text_at(&row, 1);
+	}
+	return r;
+}
+
+/* --- Columns ---------------------------------------------------------------------------------- */
+
+static enum sql_kind kind_of(const char *type)
+{
+	static const struct {
+		const char *type;
+		enum sql_kind kind;
+	} kinds[] = {
+		{"tinyint", SQL_INTEGER},    {"smallint", SQL_INTEGER},
+		{"mediumint", SQL_INTEGER},  {"int", SQL_INTEGER},
+		{"bigint", SQL_INTEGER},     {"year", SQL_INTEGER},
+		{"decimal", SQL_DECIMAL},    {"float", SQL_FLOAT},
+		{"double", SQL_FLOAT},       {"char", SQL_TEXT},
+		{"varchar", SQL_TEXT},       {"tinytext", SQL_TEXT},
+		{"text", SQL_TEXT},          {"mediumtext", SQL_TEXT},
+		{"longtext", SQL_TEXT},      {"json", SQL_TEXT},
+		{"binary", SQL_BYTES},       {"varbinary", SQL_BYTES},
+		{"tinyblob", SQL_BYTES},     {"blob", SQL_BYTES},
+		{"mediumblob", SQL_BYTES},   {"longblob", SQL_BYTES},
+		{"geometry", SQL_BYTES},     {"point", SQL_BYTES},
+		{"linestring", SQL_BYTES},   {"polygon", SQL_BYTES},
+		{"multipoint", SQL_BYTES},   {"multilinestring", SQL_BYTES},
+		{"multipolygon", SQL_BYTES}, {"geometrycollection", SQL_BYTES},
+		{"date", SQL_TIME},          {"time", SQL_TIME},
+		{"datetime", SQL_TIME},      {"timestamp", SQL_TIME},
+		{"enum", SQL_CHOICE},        {"set", SQL_CHOICE},
+		{"bit", SQL_BITS},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(kinds[i].type, type))
+			return kinds[i].kind;
+	return SQL_OTHER;
+}
+
+static void read_column(const struct sql_row *row, struct sql_column *column)
+{
+	CLEANUP(free) char *type = text_at(row, 1);
+	bool is_text = row->values[3].data != NULL;
+
+	*column = (struct sql_column){
+		.name = text_at(row, 0),
+		.type = text_at(row, 2),
+		.collation = text_or_null(row, 3),
+		.kind = kind_of(type),
+		.nullable = is(row, 4, "YES"),
+		.generated = is(row, 5, "ALWAYS") || contains(row, 6, "GENERATED"),
+		.restamped = contains(row, 6, "on update"),
+		.large = strstr(type, "blob") || strstr(type, "text") || !strcmp(type, "json") ||
+			 (kind_of(type) == SQL_BYTES && !strstr(type, "binary")),
+	};
+	column->is_unsigned = strstr(column->type, "unsigned") != NULL;
+	/* "char byte", or a type made by a plugin on a text. */
+	if (column->kind == SQL_TEXT && !is_text)
+		column->kind = SQL_BYTES;
+}
+
+static int read_columns(struct sql *sql, struct sql_table *table, struct problem *why)
+{
+	struct sql_row row;
+	size_t room = 0;
+	int r;
+
+	r = send_for_table(
+		sql,
+		"SELECT column_name, data_type, column_type, collation_name, is_nullable,"
+		" is_generated, extra FROM information_schema.columns WHERE ",
+		"table_schema", table->schema, "table_name", table->name,
+		" ORDER BY ordinal_position", why);
+	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
+		xgrow(table->columns, table->count, room);
+		read_column(&row, &table->columns[table->count++]);
+	}
+	return r;
+}
+
+/* --- The key ---------------------------------------------------------------------------------- */
+
+/* One unique key, or what we have read of it. */
+struct candidate {
+	char *name;
+	bool bad; /* can be NULL, is part of a text, or computed: no name for a row */
+	size_t *columns;
+	size_t count, room;
+};
+
+static void candidate_done(struct candidate *candidate)
+{
+	free(candidate->name);
+	free(candidate->columns);
+	*candidate = (struct candidate){0};
+}
+
+/* The first one that will do; the primary key comes first. */
+static void settle(struct sql_table *table, struct candidate *candidate)
+{
+	if (candidate->name && !candidate->bad && !table->key_count) {
+		table->key = take(candidate->columns);
+		table->key_count = candidate->count;
+	}
+	candidate_done(candidate);
+}
+
+static void add_to_candidate(const struct sql_table *table, const struct sql_row *row,
+			     struct candidate *candidate)
+{
+	CLEANUP(free) char *name = text_at(row, 1);
+	const struct sql_column *column = sql_column_find(table, name);
+
+	if (!column || column->nullable || column->generated || row->values[2].data) {
+		candidate->bad = true;
+		return;
+	}
+	xgrow(candidate->columns, candidate->count, candidate->room);
+	candidate->columns[candidate->count++] = column - table->columns;
+}
+
+static int read_key(struct sql *sql, struct sql_table *table, struct problem *why)
+{
+	struct candidate candidate = {0};
+	struct sql_row row;
+	int r;
+
+	r = send_for_table(sql,
+			   "SELECT index_name, column_name, sub_part FROM"
+			   " information_schema.statistics WHERE non_unique = 0 AND index_type ="
+			   " 'BTREE' AND ",
+			   "table_schema", table->schema, "table_name", table->name,
+			   " ORDER BY index_name <> 'PRIMARY', BINARY index_name, seq_in_index",
+			   why);
+	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
+		if (!candidate.name || !is(&row, 0, candidate.name)) {
+			settle(table, &candidate);
+			candidate.name = text_at(&row, 0);
+		}
+		add_to_candidate(table, &row, &candidate);
+	}
+	settle(table, &candidate);
+	return r;
+}
+
+/* --- What else there is ----------------------------------------------------------------------- */
+
+static int read_size(struct sql *sql, struct sql_table *table, struct problem *why)
+{
+	struct sql_row row;
+	int r;
+
+	r = send_for_table(sql,
+			   "SELECT COALESCE(table_rows, 0), COALESCE(avg_row_length, 0) FROM"
+			   " information_schema.tables WHERE ",
+			   "table_schema", table->schema, "table_name", table->name, "", why);
+	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
+		table->rows = number_at(&row, 0);
+		table->row_bytes = number_at(&row, 1);
+	}
+	return r;
+}
+
+static int read_triggers(struct sql *sql, struct sql_table *table, struct problem *why)
+{
+	struct sql_row row;
+	size_t room = 0;
+	int r;
+
+	r = send_for_table(sql,
+			   "SELECT CONCAT(trigger_name, ' (', action_timing, ' ',"
+			   " event_manipulation, ')') FROM information_schema.triggers WHERE ",
+			   "event_object_schema", table->schema, "event_object_table", table->name,
+			   " ORDER BY action_order, trigger_name", why);
+	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
+		xgrow(table->triggers, table->trigger_count, room);
+		table->triggers[table->trigger_count++] = text_at(&row, 0);
+	}
+	return r;
+}
+
+int mariadb_describe(struct sql *sql, struct sql_table *table, struct problem *why)
+{
+	int r;
+
+	r = read_columns(sql, table, why);
+	if (r == 0)
+		r = read_key(sql, table, why);
+	if (r == 0)
+		r = read_size(sql, table, why);
+	if (r == 0)
+		r = read_triggers(sql, table, why);
+	return r;
+}
+
+/* --- Foreign keys ----------------------------------------------------------------------------- */
+
+static void add_reference(const struct sql_row *row, struct sql_reference **references,
+			  size_t *count, size_t *room)
+{
+	struct sql_reference *last = *count ? &(*references)[*count - 1] : NULL;
+
+	if (!last || !is(row, 0, last->name) || !is(row, 1, last->schema) ||
+	    !is(row, 2, last->table)) {
+		xgrow(*references, *count, *room);
+		last = &(*references)[(*count)++];
+		*last = (struct sql_reference){
+			.name = text_at(row, 0),
+			.schema = text_at(row, 1),
+			.table = text_at(row, 2),
+			.parent_schema = text_at(row, 3),
+			.parent = text_at(row, 4),
+		};
+	}
+	last->columns = xreallocarray(last->columns, last->count + 1, sizeof *last->columns);
+	last->parent_columns =
+		xreallocarray(last->parent_columns, last->count + 1, sizeof *last->parent_columns);
+	last->columns[last->count] = text_at(row, 5);
+	last->parent_columns[last->count++] = text_at(row, 6);
+}
+
+int mariadb_references(struct sql *sql, const char *schema, const char *name, bool of_parent,
+		       struct sql_reference **ret, size_t *ret_count, struct problem *why)
+{
+	struct sql_reference *references = NULL;
+	size_t count = 0, room = 0;
+	struct sql_row row;
+	int r;
+
+	r = send_for_table(sql,
+			   "SELECT constraint_name, table_schema, table_name,"
+			   " referenced_table_schema, referenced_table_name, column_name,"
+			   " referenced_column_name FROM information_schema.key_column_usage WHERE"
+			   " referenced_table_name IS NOT NULL AND ",
+			   of_parent ? "referenced_table_schema" : "table_schema", schema,
+			   of_parent ? "referenced_table_name" : "table_name", name,
+			   " ORDER BY BINARY table_schema, BINARY table_name,"
+			   " BINARY constraint_name, ordinal_position",
+			   why);
+	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0)
+		add_reference(&row, &references, &count, &room);
+	if (r < 0) {
+		sql_references_free(references, count);
+		return r;
+	}
+	*ret = references;
+	*ret_count = count;
+	return 0;
+}
+
+/* --- Definitions ------------------------------------------------------------------------------ */
+
+/* One value of the first row of SHOW CREATE. */
+static int show_create(struct sql *sql, const char *what, const char *schema, const char *name,
+		       size_t column, char **ret, struct problem *why)
+{
+	CLEANUP(buffer) struct buffer text = {0};
+	struct sql_row row;
+	int r;
+
+	sql_putf(&text, "SHOW CREATE %s ", what);
+	sql_put_table(sql, &text, schema, name);
+	r = sql_send(sql, &text, why);
+	if (r == 0)
+		r = sql_next(sql, &row, why);
+	if (r < 0)
+		return r;
+	if (r == 0 || row.count <= column)
+		return problem(why, -EIO, "the server does not show how %s.%s was created", schema,
+			       name);
+	*ret = text_at(&row, column);
+	sql_drop(sql);
+	return 0;
+}
+
+static int trigger_names(struct sql *sql, const char *schema, const char *name,
+			 struct sql_names *ret, struct problem *why)
+{
+	size_t schemas = 0, names = 0;
+	struct sql_row row;
+	int r;
+
+	r = send_for_table(sql,
+			   "SELECT trigger_name, sql_mode FROM information_schema.triggers WHERE ",
+			   "event_object_schema", schema, "event_object_table", name,
+			   " ORDER BY event_manipulation, action_timing, action_order", why);
+	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
+		xgrow(ret->schemas, ret->count, schemas);
+		xgrow(ret->names, ret->count, names);
+		ret->names[ret->count] = text_at(&row, 0);
+		ret->schemas[ret->count++] = text_at(&row, 1); /* the mode it was written in */
+	}
+	return r;
+}
+
+/* A trigger keeps the sql_mode in which it is created. */
+static char *set_mode(const char *mode)
+{
+	CLEANUP(buffer) struct buffer text = {0};
+
+	sql_put(&text, "SET sql_mode = ");
+	mariadb_put_text(&text, mode);
+	buffer_put8(&text, 0);
+	return (char *)take(text.data);
+}
+
+int mariadb_define(struct sql *sql, const char *schema, const char *name,
+		   struct sql_definition *definition, struct problem *why)
+{
+	CLEANUP(sql_names) struct sql_names triggers = {0};
+	int r;
+
+	r = sql_run(sql, "SET sql_quote_show_create = 1", NULL, why);
+	if (r == 0)
+		r = show_create(sql, "TABLE", schema, name, 1, &definition->table, why);
+	if (r == 0)
+		r = trigger_names(sql, schema, name, &triggers, why);
+	if (r < 0)
+		return r;
+	definition->after = xcalloc(triggers.count * 2, sizeof *definition->after);
+	for (size_t i = 0; i < triggers.count; i++) {
+		definition->after[definition->after_count++] = set_mode(triggers.schemas[i]);
+		r = show_create(sql, "TRIGGER", schema, triggers.names[i], 2,
+				&definition->after[definition->after_count], why);
+		if (r < 0)
+			return r;
+		definition->after_count++;
+	}
+	return 0;
+}

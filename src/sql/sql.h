@@ -1,0 +1,215 @@
+/*
+ * SQL: one small interface over a database server's local socket, whatever the engine.
+ *
+ * A value is the bytes that the server has, or NULL.  What a column is read by (sql_put_read())
+ * gives text or bytes from which sql_put_given() makes exactly the same value again, and comparing
+ * what is read byte by byte is comparing values: no rounding, no time zone, no character set or
+ * collation comes between.
+ *
+ * Everything that differs from engine to engine is behind struct sql_dialect (dialect.h).
+ *
+ * One connection is one thread's.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "base/problem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct engine_place;
+
+/* A longer row is refused: -E2BIG.  What is read is held in memory a few thousand rows, or a few
+ * MiB, at a time; one row always whole. */
+#define SQL_ROW_BYTES_MAX (256u * 1024 * 1024)
+
+struct sql_value {
+	const void *data; /* NULL: the value is NULL */
+	size_t size;
+};
+
+struct sql_row {
+	struct sql_value *values;
+	size_t count;
+};
+
+/* How a column's values travel. */
+enum sql_kind {
+	SQL_INTEGER,
+	SQL_DECIMAL,
+	SQL_FLOAT,
+	SQL_TEXT, /* has a character set */
+	SQL_BYTES,
+	SQL_TIME,   /* dates and times; time stamps in UTC */
+	SQL_CHOICE, /* ENUM, SET: by number, which is exact where the words are not */
+	SQL_BITS,
+	SQL_OTHER, /* by the server's own text for it */
+};
+
+struct sql_column {
+	char *name;
+	char *type;      /* in the server's words, with everything that decides what fits into it */
+	char *collation; /* NULL: none */
+	enum sql_kind kind;
+	bool is_unsigned, nullable;
+	bool generated; /* the server computes it: read only */
+	bool restamped; /* changes by itself when the row is updated, unless it is set */
+	bool large;     /* may have megabytes */
+};
+
+/* A foreign key of `table`, which refers to `parent`. */
+struct sql_reference {
+	char *name;
+	char *schema, *table, *parent_schema, *parent;
+	char **columns, **parent_columns;
+	size_t count;
+};
+
+struct sql_table {
+	char *schema, *name;
+	struct sql_column *columns;
+	size_t count;
+	size_t *key; /* columns of the primary key, or of a unique one without NULLs; in its order
+		      */
+	size_t key_count;         /* 0: there is none, the table is a bag of rows */
+	uint64_t rows, row_bytes; /* the server's guess */
+	char **triggers;          /* "name (BEFORE UPDATE)" */
+	size_t trigger_count;
+};
+
+/* Statements that make a table again, in the order in which they are to be run. */
+struct sql_definition {
+	char *table;  /* its own CREATE TABLE; ends the first line in "... `NAME` (" */
+	char **after; /* once the rows are in: triggers */
+	size_t after_count;
+};
+
+struct sql;
+struct sql_statement;
+
+/* --- Connections --- */
+
+/*
+ * As the database's root, on the socket of the server at `place`, of the engine of that name. Reads
+ * and writes whatever the table holds: zero dates, zero as a key, rows that a constraint made later
+ * would refuse; time stamps are in UTC.  `why` says what is wrong; -EACCES when we are not let in.
+ */
+int sql_open(const char *engine, const struct engine_place *place, struct sql **ret,
+	     struct problem *why);
+void sql_close(struct sql *sql);
+DEFINE_CLEANUP(struct sql *, sql, sql_close)
+
+/*
+ * Errors of everything that asks the server, with its own words in `why`:
+ * -EEXIST	a unique key has that value already
+ * -EDEADLK	the server gave up waiting for a lock: the transaction may be gone
+ * -EACCES	no privilege
+ * -ENOENT	no such table or column
+ * -EINVAL	it does not understand the statement
+ * -ECONNRESET	the server went away
+ * -EIO		anything else
+ */
+
+/* One statement without rows; `ret_rows` (may be NULL) counts those that it found. */
+int sql_run(struct sql *sql, const char *text, uint64_t *ret_rows, struct problem *why);
+int sql_run_buffer(struct sql *sql, const struct buffer *text, uint64_t *ret_rows,
+		   struct problem *why);
+
+/*
+ * A query: sql_send() returns when it was sent, so that two servers can work at the same time;
+ * sql_next() gives row after row as they come (1; borrowed until the next call), then 0 and the
+ * connection is free again.  sql_drop() gives up the rest.
+ */
+int sql_send(struct sql *sql, const struct buffer *text, struct problem *why);
+int sql_next(struct sql *sql, struct sql_row *ret, struct problem *why);
+void sql_drop(struct sql *sql);
+
+/* The first row's first value as a number; 0 for NULL.  -ENODATA when there is no row. */
+int sql_number(struct sql *sql, const char *text, int64_t *ret, struct problem *why);
+
+/* A statement without rows, to be run with values again and again.  Placeholders are written by
+ * sql_put_given(). */
+int sql_prepare(struct sql *sql, const struct buffer *text, struct sql_statement **ret,
+		struct problem *why);
+int sql_execute(struct sql_statement *statement, const struct sql_value *values, size_t count,
+		uint64_t *ret_rows, struct problem *why);
+void sql_statement_free(struct sql_statement *statement);
+DEFINE_CLEANUP(struct sql_statement *, sql_statement, sql_statement_free)
+
+/* --- The catalogue --- */
+
+/* `name` as the user wrote it: SCHEMA.TABLE, or TABLE where only one schema has it.  -ENOENT when
+ * there is none, -ENOTUNIQ with the list when there are several. */
+int sql_find_table(struct sql *sql, const char *name, char **ret_schema, char **ret_table,
+		   struct problem *why);
+/* -ENOENT when there is no such table. */
+int sql_describe(struct sql *sql, const char *schema, const char *name, struct sql_table **ret,
+		 struct problem *why);
+void sql_table_free(struct sql_table *table);
+DEFINE_CLEANUP(struct sql_table *, sql_table, sql_table_free)
+
+struct sql_names {
+	char **schemas, **names;
+	size_t count;
+};
+/* All tables but the server's own, in order of their names (bytes). */
+int sql_list(struct sql *sql, struct sql_names *ret, struct problem *why);
+void sql_names_done(struct sql_names *names);
+static inline void sql_names_cleanup(struct sql_names *names)
+{
+	sql_names_done(names);
+}
+
+/* The foreign keys that the table has, or (`of_parent`) those that refer to it. */
+int sql_references(struct sql *sql, const char *schema, const char *name, bool of_parent,
+		   struct sql_reference **ret, size_t *ret_count, struct problem *why);
+void sql_references_free(struct sql_reference *references, size_t count);
+
+int sql_define(struct sql *sql, const char *schema, const char *name, struct sql_definition **ret,
+	       struct problem *why);
+void sql_definition_free(struct sql_definition *definition);
+DEFINE_CLEANUP(struct sql_definition *, sql_definition, sql_definition_free)
+
+const struct sql_column *sql_column_find(const struct sql_table *table, const char *name);
+
+/* --- Writing statements --- */
+
+void sql_put(struct buffer *out, const char *text);
+void sql_putf(struct buffer *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* An identifier, or `schema`.`name`, quoted. */
+void sql_put_name(const struct sql *sql, struct buffer *out, const char *name);
+void sql_put_table(const struct sql *sql, struct buffer *out, const char *schema, const char *name);
+/* A text constant. */
+void sql_put_text(const struct sql *sql, struct buffer *out, const char *text);
+
+/* The column's value as it is to be read. */
+void sql_put_read(const struct sql *sql, struct buffer *out, const struct sql_column *column);
+/* "this column is, byte for byte, what was read as ...": a condition with one placeholder, or with
+ * `value` in it. */
+void sql_put_same(const struct sql *sql, struct buffer *out, const struct sql_column *column,
+		  const struct sql_value *value);
+/* What was read, as a value to be stored into the column: a placeholder, or with `value` in it. */
+void sql_put_given(const struct sql *sql, struct buffer *out, const struct sql_column *column,
+		   const struct sql_value *value);
+/* The same as a constant to compare the column with in its own order, which an index can serve. */
+void sql_put_native(const struct sql *sql, struct buffer *out, const struct sql_column *column,
+		    const struct sql_value *value);
+/* 64 bits of a hash (SHA-1) of the named columns' values: two rows that differ have the same one
+ * with a chance of 2^-64. */
+void sql_put_hash(const struct sql *sql, struct buffer *out,
+		  const struct sql_column *const *columns, size_t count);
+/* An aggregate of those over rows that are all different (of a table with a key). */
+void sql_put_hash_of_rows(const struct sql *sql, struct buffer *out,
+			  const struct sql_column *const *columns, size_t count);
+/* A number that a person reads instead of the words: the words.  Else the text as it is. */
+void sql_put_shown(const struct sql *sql, struct buffer *out, const struct sql_column *column,
+		   const struct sql_value *value);
+
+/* Run these before a repair on this connection, and have them in a file of SQL: no foreign key
+ * cascades, nothing is checked that was not when the rows were written. */
+const char *const *sql_repair_settings(const struct sql *sql);
+/* Triggers are silent under those settings. */
+bool sql_silences_triggers(const struct sql *sql);
