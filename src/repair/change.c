@@ -1,0 +1,250 @@
+/* The statements that put rows back: deletions first, which make room, then updates, then
+ * insertions. */
+#include "repair/internal.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+
+/* Move the i-th element of `from` to `to`. */
+static void move(struct change_list *from, size_t i, struct change_list *to)
+{
+	change_list_add(to, &from->pairs[i], take(from->now[i]));
+}
+
+static void emit_change(struct repair *repair, const struct pair *pair, const struct row *now,
+			enum change change)
+{
+	const struct row *before = pair->before;
+	CLEANUP(buffer) struct buffer text = {0};
+
+	if (change == CHANGE_DELETE)
+		shape_put_delete(repair->shape, repair->sql, &text, now);
+	else if (change == CHANGE_UPDATE)
+		shape_put_update(repair->shape, repair->sql, &text, before, now);
+	else
+		shape_put_insert(repair->shape, repair->sql, &text, &before, 1);
+	repair_emit(repair, &text);
+}
+
+/* As shape_put_update() has the placeholders: what to set, the key, all that must be there. */
+static int execute_change(struct repair *repair, const struct pair *pair, const struct row *now,
+			  enum change change, uint64_t *ret_rows, struct problem *why)
+{
+	const struct shape *shape = repair->shape;
+	size_t set = shape->count - shape->key_count;
+	struct sql_value *values = repair->values;
+
+	if (change == CHANGE_INSERT) {
+		row_values(pair->before, values, shape->count);
+		return sql_execute(repair->insert, values, shape->count, ret_rows, why);
+	}
+	if (change == CHANGE_DELETE) {
+		row_values(now, values, shape->key_count);
+		row_values(now, values + shape->key_count, shape->count);
+		return sql_execute(repair->delete, values, shape->key_count + shape->count,
+				   ret_rows, why);
+	}
+	row_values(pair->before, values, shape->count);
+	memmove(values, values + shape->key_count, set * sizeof *values);
+	row_values(now, values + set, shape->key_count);
+	row_values(now, values + shape->count, shape->count);
+	return sql_execute(repair->update, values, 2 * shape->count, ret_rows, why);
+}
+
+static void count_change(struct repair *repair, enum change change)
+{
+	repair->report->inserted += change == CHANGE_INSERT;
+	repair->report->updated += change == CHANGE_UPDATE;
+	repair->report->deleted += change == CHANGE_DELETE;
+}
+
+static int change_one(struct repair *repair, struct change_list *list, size_t i,
+		      struct change_list *changed, struct problem *why)
+{
+	const struct pair *pair = &list->pairs[i];
+	enum change change = change_to(pair->before, list->now[i]);
+	uint64_t rows = 1;
+	int r = 0;
+
+	if (repair->options->emit)
+		emit_change(repair, pair, list->now[i], change);
+	else
+		r = execute_change(repair, pair, list->now[i], change, &rows, why);
+	if (r == -EEXIST) {
+		move(list, i, &repair->deferred);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	if (!rows)
+		return repair_conflict(repair, pair, list->now[i],
+				       "it was changed while it was being put back", why);
+	count_change(repair, change);
+	move(list, i, changed);
+	return 0;
+}
+
+/* Those of one kind, one by one. */
+static int change_kind(struct repair *repair, struct change_list *list, enum change kind,
+		       struct change_list *changed, struct problem *why)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < list->count && r >= 0; i++)
+		if (change_to(list->pairs[i].before, list->now[i]) == kind)
+			r = change_one(repair, list, i, changed, why);
+	return r;
+}
+
+/* As many at once as the statement takes, from the i-th on; false: there are not that many, or not
+ * all of them have room. */
+static int insert_many(struct repair *repair, struct change_list *list, size_t i,
+		       struct change_list *changed, struct problem *why)
+{
+	const struct shape *shape = repair->shape;
+	size_t n = repair->inserts_rows;
+	int r;
+
+	if (repair->options->emit || list->count - i < n)
+		return false;
+	for (size_t j = 0; j < n; j++) {
+		if (!list->pairs[i + j].before || list->now[i + j])
+			return false;
+		row_values(list->pairs[i + j].before, repair->values + j * shape->count,
+			   shape->count);
+	}
+	r = sql_execute(repair->inserts, repair->values, n * shape->count, NULL, why);
+	if (r < 0)
+		return r == -EEXIST ? false : r;
+	for (size_t j = 0; j < n; j++) {
+		count_change(repair, CHANGE_INSERT);
+		move(list, i + j, changed);
+	}
+	return true;
+}
+
+static int insert_all(struct repair *repair, struct change_list *list, struct change_list *changed,
+		      struct problem *why)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < list->count && r >= 0; i++) {
+		if (change_to(list->pairs[i].before, list->now[i]) != CHANGE_INSERT)
+			continue;
+		r = insert_many(repair, list, i, changed, why);
+		if (r > 0)
+			i += repair->inserts_rows - 1;
+		else if (r == 0)
+			r = change_one(repair, list, i, changed, why);
+	}
+	return r < 0 ? r : 0;
+}
+
+int change_rows(struct repair *repair, struct change_list *list, struct problem *why)
+{
+	CLEANUP(change_list) struct change_list changed = {0};
+	int r;
+
+	r = change_kind(repair, list, CHANGE_DELETE, &changed, why);
+	if (r == 0)
+		r = change_kind(repair, list, CHANGE_UPDATE, &changed, why);
+	if (r == 0)
+		r = insert_all(repair, list, &changed, why);
+	if (r < 0)
+		return r;
+	change_list_done(list);
+	*list = changed;
+	changed = (struct change_list){0};
+	return 0;
+}
+
+/* --- Bags ------------------------------------------------------------------------------------- */
+
+/* All copies of all of the list's rows at once, by their hashes: each statement costs a look at the
+ * whole table. */
+static int delete_copies(struct repair *repair, const struct change_list *list, struct problem *why)
+{
+	const struct shape *shape = repair->shape;
+	CLEANUP(buffer) struct buffer text = {0};
+	uint64_t copies = 0, rows;
+	int r;
+
+	sql_put(&text, "DELETE FROM ");
+	sql_put_table(repair->sql, &text, shape->table->schema, shape->table->name);
+	sql_put(&text, " WHERE ");
+	sql_put_hash(repair->sql, &text, shape->columns, shape->count);
+	sql_put(&text, " IN (0");
+	for (size_t i = 0; i < list->count; i++) {
+		if (!list->now[i])
+			continue;
+		sql_putf(&text, ",%llu", (unsigned long long)list->now[i]->hash);
+		copies += list->now[i]->copies;
+	}
+	buffer_put8(&text, ')');
+	if (!copies)
+		return 0;
+	r = sql_run_buffer(repair->sql, &text, &rows, why);
+	if (r == 0 && rows != copies)
+		r = problem(why, -EDEADLK, "rows of %s.%s changed while they were put back",
+			    shape->table->schema, shape->table->name);
+	return r;
+}
+
+static void emit_copies(struct repair *repair, const struct pair *pair, const struct row *now)
+{
+	CLEANUP(buffer) struct buffer text = {0};
+	const struct row *before = pair->before;
+
+	if (now) {
+		sql_put(&text, "DELETE FROM ");
+		sql_put_table(repair->sql, &text, repair->shape->table->schema,
+			      repair->shape->table->name);
+		sql_put(&text, " WHERE ");
+		shape_put_same(repair->shape, repair->sql, &text, now);
+		repair_emit(repair, &text);
+	}
+	text.size = 0;
+	if (before)
+		shape_put_insert(repair->shape, repair->sql, &text, &before, 1);
+	for (uint64_t i = 0; before && i < before->copies; i++)
+		repair_emit(repair, &text);
+}
+
+static int insert_copies(struct repair *repair, const struct row *before, struct problem *why)
+{
+	int r = 0;
+
+	row_values(before, repair->values, repair->shape->count);
+	for (uint64_t i = 0; i < before->copies && r == 0; i++)
+		r = sql_execute(repair->insert, repair->values, repair->shape->count, NULL, why);
+	return r;
+}
+
+static void count_copies(struct repair *repair, const struct row *before, const struct row *now)
+{
+	uint64_t wanted = before ? before->copies : 0, there = now ? now->copies : 0;
+
+	if (wanted > there)
+		repair->report->inserted += wanted - there;
+	else
+		repair->report->deleted += there - wanted;
+}
+
+int change_bag(struct repair *repair, struct change_list *list, struct problem *why)
+{
+	int r = 0;
+
+	if (!repair->options->emit)
+		r = delete_copies(repair, list, why);
+	for (size_t i = 0; i < list->count && r == 0; i++) {
+		const struct pair *pair = &list->pairs[i];
+
+		count_copies(repair, pair->before, list->now[i]);
+		if (repair->options->emit)
+			emit_copies(repair, pair, list->now[i]);
+		else if (pair->before)
+			r = insert_copies(repair, pair->before, why);
+	}
+	return r;
+}

@@ -1,0 +1,289 @@
+#include "repair/shape.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* --- Which columns ---------------------------------------------------------------------------- */
+
+static bool is_key(const struct sql_table *table, const struct sql_column *column)
+{
+	for (size_t i = 0; i < table->key_count; i++)
+		if (&table->columns[table->key[i]] == column)
+			return true;
+	return false;
+}
+
+static bool is_named(const char *const *names, const char *name)
+{
+	for (; names && *names; names++)
+		if (!strcmp(*names, name))
+			return true;
+	return !names;
+}
+
+static int check_names(const struct sql_table *table, const char *const *names, struct problem *why)
+{
+	for (; names && *names; names++) {
+		const struct sql_column *column = sql_column_find(table, *names);
+
+		if (!column)
+			return problem(why, -ENOENT, "%s.%s has no column '%s'", table->schema,
+				       table->name, *names);
+		if (column->generated)
+			return problem(why, -EINVAL,
+				       "the column '%s' is computed by the server: it follows the "
+				       "others by itself",
+				       *names);
+	}
+	return 0;
+}
+
+int shape_init(struct shape *shape, const struct sql_table *table, const char *const *names,
+	       const char *where, struct problem *why)
+{
+	int r;
+
+	*shape = (struct shape){.table = table, .where = where};
+	r = check_names(table, names, why);
+	if (r < 0)
+		return r;
+	shape->columns = xcalloc(table->count, sizeof *shape->columns);
+	for (size_t i = 0; i < table->key_count; i++)
+		shape->columns[shape->count++] = &table->columns[table->key[i]];
+	for (size_t i = 0; i < table->count; i++) {
+		const struct sql_column *column = &table->columns[i];
+
+		if (is_key(table, column) || column->generated)
+			continue;
+		if (is_named(names, column->name))
+			shape->columns[shape->count++] = column;
+		else
+			shape->partial = true;
+	}
+	shape->bag = !table->key_count;
+	shape->key_count = shape->bag ? shape->count : table->key_count;
+	return 0;
+}
+
+void shape_done(struct shape *shape)
+{
+	free(shape->columns);
+	*shape = (struct shape){0};
+}
+
+/* --- Reading ---------------------------------------------------------------------------------- */
+
+void shape_put_select(const struct shape *shape, const struct sql *sql, struct buffer *out)
+{
+	sql_put(out, "SELECT ");
+	for (size_t i = 0; i < shape->count; i++) {
+		sql_put_read(sql, out, shape->columns[i]);
+		buffer_put8(out, ',');
+	}
+	if (shape->bag)
+		sql_put_hash(sql, out, shape->columns, shape->count);
+	else
+		buffer_put8(out, '0');
+	if (shape->where)
+		sql_putf(out, ",CASE WHEN (%s\n) THEN 1 ELSE 0 END", shape->where);
+	else
+		sql_put(out, ",1");
+	sql_put(out, " FROM ");
+	sql_put_table(sql, out, shape->table->schema, shape->table->name);
+}
+
+static uint64_t number_of(const struct sql_value *value)
+{
+	uint64_t number = 0;
+	const char *digits = value->data;
+
+	for (size_t i = 0; i < value->size && digits[i] >= '0' && digits[i] <= '9'; i++)
+		number = number * 10 + (digits[i] - '0');
+	return number;
+}
+
+int shape_read(const struct shape *shape, struct sql *sql, struct rows *rows, struct problem *why)
+{
+	struct sql_row values;
+	int r;
+
+	while ((r = sql_next(sql, &values, why)) > 0) {
+		struct row *row = row_new(values.values, shape->count, shape->key_count);
+
+		row->hash = number_of(&values.values[shape->count]);
+		row->wanted = number_of(&values.values[shape->count + 1]);
+		rows_add(rows, row);
+	}
+	return r;
+}
+
+/* --- Conditions ------------------------------------------------------------------------------- */
+
+void shape_put_key(const struct shape *shape, const struct sql *sql, struct buffer *out)
+{
+	for (size_t i = 0; i < shape->key_count; i++) {
+		sql_put(out, i ? "," : "");
+		sql_put_name(sql, out, shape->columns[i]->name);
+	}
+}
+
+static void put_compared(const struct shape *shape, const struct sql *sql, struct buffer *out,
+			 size_t i, const char *how, const struct sql_value *value)
+{
+	sql_put_name(sql, out, shape->columns[i]->name);
+	sql_put(out, how);
+	sql_put_native(sql, out, shape->columns[i], value);
+}
+
+/*
+ * (a, b) > (x, y) as a > x OR (a = x AND (b > y)), with a >= x in front, which tells the server
+ * where in the index to begin.
+ */
+static void put_ordered(const struct shape *shape, const struct sql *sql, struct buffer *out,
+			const struct row *row, bool beyond)
+{
+	CLEANUP(free) struct sql_value *values = xcalloc(shape->count, sizeof *values);
+	size_t last = shape->key_count - 1;
+
+	row_values(row, values, shape->key_count);
+	if (last) {
+		put_compared(shape, sql, out, 0, beyond ? ">=" : "<=", &values[0]);
+		sql_put(out, " AND ");
+	}
+	for (size_t i = 0; i < last; i++) {
+		buffer_put8(out, '(');
+		put_compared(shape, sql, out, i, beyond ? ">" : "<", &values[i]);
+		sql_put(out, " OR ");
+		put_compared(shape, sql, out, i, "=", &values[i]);
+		sql_put(out, " AND ");
+	}
+	put_compared(shape, sql, out, last, beyond ? ">" : "<=", &values[last]);
+	for (size_t i = 0; i < last; i++)
+		buffer_put8(out, ')');
+}
+
+void shape_put_beyond(const struct shape *shape, const struct sql *sql, struct buffer *out,
+		      const struct row *row)
+{
+	put_ordered(shape, sql, out, row, true);
+}
+
+void shape_put_up_to(const struct shape *shape, const struct sql *sql, struct buffer *out,
+		     const struct row *row)
+{
+	put_ordered(shape, sql, out, row, false);
+}
+
+void shape_put_is(const struct shape *shape, const struct sql *sql, struct buffer *out,
+		  const struct row *row)
+{
+	CLEANUP(free) struct sql_value *values = xcalloc(shape->count, sizeof *values);
+
+	if (row)
+		row_values(row, values, shape->key_count);
+	for (size_t i = 0; i < shape->key_count; i++) {
+		sql_put(out, i ? " AND " : "");
+		put_compared(shape, sql, out, i, "=", row ? &values[i] : NULL);
+	}
+}
+
+void shape_put_same(const struct shape *shape, const struct sql *sql, struct buffer *out,
+		    const struct row *row)
+{
+	CLEANUP(free) struct sql_value *values = xcalloc(shape->count, sizeof *values);
+
+	if (row)
+		row_values(row, values, shape->count);
+	for (size_t i = 0; i < shape->count; i++) {
+		sql_put(out, i ? " AND " : "");
+		sql_put_same(sql, out, shape->columns[i], row ? &values[i] : NULL);
+	}
+}
+
+/* --- Statements ------------------------------------------------------------------------------- */
+
+static void put_values(const struct shape *shape, const struct sql *sql, struct buffer *out,
+		       const struct row *row)
+{
+	CLEANUP(free) struct sql_value *values = xcalloc(shape->count, sizeof *values);
+
+	if (row)
+		row_values(row, values, shape->count);
+	for (size_t i = 0; i < shape->count; i++) {
+		buffer_put8(out, i ? ',' : '(');
+		sql_put_given(sql, out, shape->columns[i], row ? &values[i] : NULL);
+	}
+	buffer_put8(out, ')');
+}
+
+void shape_put_insert(const struct shape *shape, const struct sql *sql, struct buffer *out,
+		      const struct row *const *rows, size_t count)
+{
+	sql_put(out, "INSERT INTO ");
+	sql_put_table(sql, out, shape->table->schema, shape->table->name);
+	for (size_t i = 0; i < shape->count; i++) {
+		sql_put(out, i ? "," : " (");
+		sql_put_name(sql, out, shape->columns[i]->name);
+	}
+	sql_put(out, ") VALUES ");
+	for (size_t i = 0; i < count; i++) {
+		sql_put(out, i ? "," : "");
+		put_values(shape, sql, out, rows ? rows[i] : NULL);
+	}
+}
+
+/* What would change by itself is told to stay as it is. */
+static void put_restamped(const struct shape *shape, const struct sql *sql, struct buffer *out)
+{
+	for (size_t i = 0; i < shape->table->count; i++) {
+		const struct sql_column *column = &shape->table->columns[i];
+		bool looked_at = false;
+
+		for (size_t j = 0; j < shape->count; j++)
+			looked_at |= shape->columns[j] == column;
+		if (!column->restamped || looked_at)
+			continue;
+		buffer_put8(out, ',');
+		sql_put_name(sql, out, column->name);
+		buffer_put8(out, '=');
+		sql_put_name(sql, out, column->name);
+	}
+}
+
+static void put_exactly(const struct shape *shape, const struct sql *sql, struct buffer *out,
+			const struct row *row)
+{
+	sql_put(out, " WHERE ");
+	shape_put_is(shape, sql, out, row);
+	sql_put(out, " AND ");
+	shape_put_same(shape, sql, out, row);
+}
+
+void shape_put_update(const struct shape *shape, const struct sql *sql, struct buffer *out,
+		      const struct row *before, const struct row *now)
+{
+	CLEANUP(free) struct sql_value *values = xcalloc(shape->count, sizeof *values);
+
+	if (before)
+		row_values(before, values, shape->count);
+	sql_put(out, "UPDATE ");
+	sql_put_table(sql, out, shape->table->schema, shape->table->name);
+	for (size_t i = shape->key_count; i < shape->count; i++) {
+		sql_put(out, i > shape->key_count ? "," : " SET ");
+		sql_put_name(sql, out, shape->columns[i]->name);
+		buffer_put8(out, '=');
+		sql_put_given(sql, out, shape->columns[i], before ? &values[i] : NULL);
+	}
+	put_restamped(shape, sql, out);
+	put_exactly(shape, sql, out, now);
+}
+
+void shape_put_delete(const struct shape *shape, const struct sql *sql, struct buffer *out,
+		      const struct row *now)
+{
+	sql_put(out, "DELETE FROM ");
+	sql_put_table(sql, out, shape->table->schema, shape->table->name);
+	put_exactly(shape, sql, out, now);
+}
