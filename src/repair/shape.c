@@ -7,20 +7,19 @@
 
 /* --- Which columns ---------------------------------------------------------------------------- */
 
-static bool is_key(const struct sql_table *table, const struct sql_column *column)
+static bool is_looked_at(const struct shape *shape, const struct sql_column *column)
 {
-	for (size_t i = 0; i < table->key_count; i++)
-		if (&table->columns[table->key[i]] == column)
+	for (size_t i = 0; i < shape->count; i++)
+		if (shape->columns[i] == column)
 			return true;
 	return false;
 }
 
-static bool is_named(const char *const *names, const char *name)
+/* Once, and not what is computed. */
+static void look_at(struct shape *shape, const struct sql_column *column)
 {
-	for (; names && *names; names++)
-		if (!strcmp(*names, name))
-			return true;
-	return !names;
+	if (!column->generated && !is_looked_at(shape, column))
+		shape->columns[shape->count++] = column;
 }
 
 static int check_names(const struct sql_table *table, const char *const *names, struct problem *why)
@@ -51,15 +50,13 @@ int shape_init(struct shape *shape, const struct sql_table *table, const char *c
 		return r;
 	shape->columns = xcalloc(table->count, sizeof *shape->columns);
 	for (size_t i = 0; i < table->key_count; i++)
-		shape->columns[shape->count++] = &table->columns[table->key[i]];
+		look_at(shape, &table->columns[table->key[i]]);
+	for (size_t i = 0; names && names[i]; i++)
+		look_at(shape, sql_column_find(table, names[i]));
 	for (size_t i = 0; i < table->count; i++) {
-		const struct sql_column *column = &table->columns[i];
-
-		if (is_key(table, column) || column->generated)
-			continue;
-		if (is_named(names, column->name))
-			shape->columns[shape->count++] = column;
-		else
+		if (!names)
+			look_at(shape, &table->columns[i]);
+		else if (!table->columns[i].generated && !is_looked_at(shape, &table->columns[i]))
 			shape->partial = true;
 	}
 	shape->bag = !table->key_count;
@@ -239,11 +236,8 @@ static void put_restamped(const struct shape *shape, const struct sql *sql, stru
 {
 	for (size_t i = 0; i < shape->table->count; i++) {
 		const struct sql_column *column = &shape->table->columns[i];
-		bool looked_at = false;
 
-		for (size_t j = 0; j < shape->count; j++)
-			looked_at |= shape->columns[j] == column;
-		if (!column->restamped || looked_at)
+		if (!column->restamped || is_looked_at(shape, column))
 			continue;
 		buffer_put8(out, ',');
 		sql_put_name(sql, out, column->name);

@@ -18,9 +18,9 @@ struct shape {
 };
 
 /*
- * Of the table's columns all that are not computed, or those that `names` (NULL-terminated; NULL:
- * all) says, and its key.  -ENOENT for a name that the table has not, -EINVAL for one that is
- * computed.  `table` and `where` are borrowed.
+ * The table's key, and all columns that are not computed, or those that `names` (NULL-terminated;
+ * NULL: all) says, in that order.  -ENOENT for a name that the table has not, -EINVAL for one that
+ * is computed.  `table` and `where` are borrowed.
  */
 int shape_init(struct shape *shape, const struct sql_table *table, const char *const *names,
 	       const char *where, struct problem *why);

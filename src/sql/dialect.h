@@ -39,7 +39,8 @@ struct sql_dialect {
 				 size_t count);
 	void (*put_shown)(struct buffer *out, const struct sql_column *column,
 			  const struct sql_value *value);
-	const char *const *repair_settings; /* NULL-terminated */
+	const char *const *session_settings; /* NULL-terminated */
+	const char *const *repair_settings;
 	bool silences_triggers;
 };
 

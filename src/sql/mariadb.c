@@ -298,5 +298,6 @@ const struct sql_dialect sql_mariadb = {
 	.put_hash = mariadb_put_hash,
 	.put_hash_of_rows = mariadb_put_hash_of_rows,
 	.put_shown = mariadb_put_shown,
+	.session_settings = settings,
 	.repair_settings = repair_settings,
 };

@@ -380,6 +380,11 @@ void sql_put_shown(const struct sql *sql, struct buffer *out, const struct sql_c
 	sql->dialect->put_shown(out, column, value);
 }
 
+const char *const *sql_session_settings(const struct sql *sql)
+{
+	return sql->dialect->session_settings;
+}
+
 const char *const *sql_repair_settings(const struct sql *sql)
 {
 	return sql->dialect->repair_settings;

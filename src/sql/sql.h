@@ -208,6 +208,8 @@ void sql_put_hash_of_rows(const struct sql *sql, struct buffer *out,
 void sql_put_shown(const struct sql *sql, struct buffer *out, const struct sql_column *column,
 		   const struct sql_value *value);
 
+/* What every connection begins with. */
+const char *const *sql_session_settings(const struct sql *sql);
 /* Run these before a repair on this connection, and have them in a file of SQL: no foreign key
  * cascades, nothing is checked that was not when the rows were written. */
 const char *const *sql_repair_settings(const struct sql *sql);
