@@ -24,6 +24,9 @@ extern const struct command command_unview;
 extern const struct command command_verify;
 extern const struct command command_repack;
 extern const struct command command_query;
+extern const struct command command_diff;
+extern const struct command command_find_moment; /* command_find() is another */
+extern const struct command command_repair;
 extern const struct command command_clone;
 extern const struct command command_keep;
 extern const struct command command_doctor;
