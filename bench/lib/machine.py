@@ -163,3 +163,27 @@ class JournaledDisk(Disk):
         run([program("umount"), self.directory])
         run([program("losetup"), "-d", self.device])
         os.unlink(self.image)
+
+
+class BtrfsDisk(Disk):
+    """A btrfs in a loop device, for what copies by reflinks; a context, as it is one benchmark's."""
+
+    def __init__(self, directory, megabytes):
+        super().__init__("btrfs", os.path.join(directory, "btrfs"))
+        self.image = os.path.join(directory, "btrfs.image")
+        with open(self.image, "wb") as file:
+            file.truncate(megabytes << 20)
+        run([program("mkfs.btrfs"), "-q", self.image])
+        self.device = run([program("losetup"), "--find", "--show", self.image]).stdout.strip()
+        os.mkdir(self.directory)
+        run([program("mount"), "-t", "btrfs", self.device, self.directory])
+        os.chmod(self.directory, 0o755)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        run([program("umount"), self.directory])
+        run([program("losetup"), "-d", self.device])
+        os.rmdir(self.directory)
+        os.unlink(self.image)

@@ -16,6 +16,7 @@ SETTINGS = (
     {"rounds": 3, "seconds": 10, "megabytes": 200, "longest": 120},
     {"rounds": 3, "seconds": 8, "megabytes": 150, "longest": 90},
     {"rounds": 3, "seconds": 6, "megabytes": 100, "longest": 60},
+    {"rounds": 3, "seconds": 4, "megabytes": 50, "longest": 40},
 )
 USUAL = {"rounds": 3, "seconds": 20, "megabytes": 1000, "longest": 600, "rows": 250_000}
 QUICK = {"rounds": 2, "seconds": 1, "megabytes": 20, "longest": 4, "rows": 5000}

@@ -55,6 +55,10 @@ static int ask_server(struct visit *visit, const char *sql, enum answer_format f
 	struct problem why = {""};
 	int r, end;
 
+	if (!past_engine(visit->past)->query)
+		return fail(visit->talk.typed, END_USAGE,
+			    "--format: %s answers by its own client only: leave it out",
+			    past_engine(visit->past)->title);
 	r = past_engine(visit->past)->query(past_place(visit->past), sql, &callbacks, &why);
 	/* What came before a statement that was refused is still an answer. */
 	end = answer_end(answer);

@@ -5,8 +5,17 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+
+/* Negative when it cannot be told. */
+static int64_t count_changes(const struct visit *visit)
+{
+	const struct engine *engine = past_engine(visit->past);
+
+	return engine->changes ? engine->changes(past_place(visit->past)) : -EOPNOTSUPP;
+}
 
 int visit_open(struct visit *ret, const struct typed *typed)
 {
@@ -26,7 +35,7 @@ int visit_open(struct visit *ret, const struct typed *typed)
 		if (r < 0)
 			ending = fail_why(typed, r, &why);
 		else
-			ret->changes = past_engine(ret->past)->changes(past_place(ret->past));
+			ret->changes = count_changes(ret);
 	}
 	json_decref(at);
 	return ending;
@@ -40,7 +49,7 @@ void visit_close(struct visit *visit)
 
 void visit_note_changes(struct visit *visit)
 {
-	int64_t changes = past_engine(visit->past)->changes(past_place(visit->past));
+	int64_t changes = count_changes(visit);
 
 	if (visit->changes >= 0 && changes > visit->changes)
 		note("This changed the throw-away copy; it changed nothing in %s.",
@@ -77,9 +86,26 @@ char **client_arguments(const struct engine *engine, const struct engine_place *
 	return argv;
 }
 
-/* It does not outlive us: what it is connected to does not, either. */
-static void become_client(char **argv, pid_t parent)
+/* Where the client has no option for it, it is what the client reads; -1: it reads what we would.
+ */
+static int open_input(const struct engine *engine, const char **sql)
 {
+	int fd;
+
+	if (!*sql || engine->execute)
+		return -1;
+	fd = memfd_create("unspill-query", MFD_CLOEXEC);
+	if (fd < 0 || dprintf(fd, "%s\n", *sql) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return -1;
+	*sql = NULL;
+	return fd;
+}
+
+/* It does not outlive us: what it is connected to does not, either. */
+static void become_client(char **argv, int input, pid_t parent)
+{
+	if (input >= 0 && dup2(input, 0) < 0)
+		_exit(127);
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGINT, SIG_DFL);
 	signal(SIGQUIT, SIG_DFL);
@@ -98,6 +124,7 @@ static int exit_code(const struct typed *typed, int status, const char *program)
 
 int visit_run_client(struct visit *visit, const char *sql, char *const *rest)
 {
+	CLEANUP(fd) int input = open_input(past_engine(visit->past), &sql);
 	CLEANUP(free)
 	char **argv =
 		client_arguments(past_engine(visit->past), past_place(visit->past), sql, rest);
@@ -109,7 +136,7 @@ int visit_run_client(struct visit *visit, const char *sql, char *const *rest)
 	signal(SIGQUIT, SIG_IGN);
 	pid = fork();
 	if (pid == 0)
-		become_client(argv, parent);
+		become_client(argv, input, parent);
 	if (pid < 0)
 		return fail(visit->talk.typed, END_MACHINE, "cannot start '%s': %s", argv[0],
 			    strerror(errno));

@@ -118,11 +118,13 @@ struct engine {
 	int (*inherit)(const struct engine_place *place, const char *run_dir, struct problem *why);
 	/*
 	 * Run `sql`, one statement or several, as root.  -EINVAL when the server refuses one, with
-	 * its words; what `answer` returned; ...  Any time it takes.
+	 * its words; what `answer` returned; ...  Any time it takes.  NULL: its client is the only
+	 * way to ask.
 	 */
 	int (*query)(const struct engine_place *place, const char *sql,
 		     const struct engine_answer *answer, struct problem *why);
-	/* A number that grows when a client changes something; -errno when it cannot be told. */
+	/* A number that grows when a client changes something; -errno when it cannot be told. NULL:
+	 * never. */
 	int64_t (*changes)(const struct engine_place *place);
 	/* The argument vector of the interactive client as root (NULL-terminated, the caller frees
 	 * with free()). */

@@ -81,6 +81,12 @@ static int read_password(const struct engine_place *place, char secret[PLACE_SEC
 	return 0;
 }
 
+/* The password is none of the data: it gets one of its own. */
+static int inherit(const struct engine_place *place, const char *run_dir, struct problem *why)
+{
+	return make_password(place, why);
+}
+
 /* --- A directory ------------------------------------------------------------------------------ */
 
 /* The server makes its own files in an empty directory. */
@@ -348,6 +354,7 @@ const struct engine engine_redis = {
 	.ping = ping,
 	.connections = connections,
 	.stop = stop,
+	.inherit = inherit,
 	.shell = shell,
 	.explain = explain,
 };
