@@ -1,4 +1,5 @@
 """A second server with the same data: a clone, a copy by reflinks, a restored backup."""
+import contextlib
 import os
 import shutil
 
@@ -105,15 +106,15 @@ def measure(bench, disk, btrfs, megabytes):
         found[side].append(times)
         bench.say(f"{megabytes} MB, round {turn + 1}: {side}: " + ", ".join(f"{k} {results.number(v)} s" for k, v in times.items()))
     theirs.close()
-    turns.go_on(ours.processes)
-    ours.cluster.run("delete", "--yes", timeout=300)
     return {name: {key: median([one[key] for one in all]) for key in all[0]} for name, all in found.items()}
 
 
 def run(bench):
     lines, rows, middle = [], [], {}
     for disk in bench.disks(DISKS):
-        with BtrfsDisk(bench.sandbox, 3 * max(sizes(bench.wanted)) + 3000) as btrfs:
+        with BtrfsDisk(bench.sandbox, 3 * max(sizes(bench.wanted)) + 3000) as btrfs, contextlib.ExitStack() as stack:
+            # Before the disk goes.
+            stack.callback(bench.end_servers)
             for megabytes in sizes(bench.wanted):
                 middle = measure(bench, disk, btrfs, megabytes)
                 rows += [[f"{megabytes:,} MB, {name}", *(results.number(m[key]) for key in ("whole", "copy", "start"))]

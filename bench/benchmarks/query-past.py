@@ -43,5 +43,4 @@ def run(bench):
               + "\n", flush=True)
         lines += [Result(f"{10 * bench.wanted.megabytes:,} MB, {what}", median(all), 3, less_is_better=True, chief=True, peer=live,
                          ours=median(all), unit="s") for what, all in found.items()]
-        cluster.run("delete", "--yes", timeout=300)
     return lines

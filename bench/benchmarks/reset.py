@@ -55,5 +55,4 @@ def run(bench):
         lines.append(Result(f"{bench.wanted.megabytes:,} MB", median(found["reset"]), 3, less_is_better=True, chief=True,
                             peer=median(found["anew"]), ours=median(found["reset"]), unit="s"))
         cluster.unspill.run("delete", "lab", "--yes", timeout=300)
-        cluster.run("delete", "--yes", timeout=300)
     return lines

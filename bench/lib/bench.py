@@ -92,10 +92,13 @@ class Bench:
             for column in columns[first:] + columns[:first]:
                 yield turn, column
 
-    def end_all(self):
-        """Servers, clusters, files of whatever was measured."""
+    def end_servers(self):
         for trouble in end_all():
             self.say(trouble)
+
+    def end_all(self):
+        """Servers, clusters, files of whatever was measured."""
+        self.end_servers()
         self.fleets = {}
         for disk in self.made_disks.values():
             disk.empty()

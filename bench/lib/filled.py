@@ -19,7 +19,7 @@ def fill(server, megabytes):
     )
     text = ", ".join(f"REPEAT(MD5(RAND()), 7) AS {name}" for name in "vwx")
     for _ in range(max(1, megabytes * 1000 // ROWS)):
-        server.sql(f"INSERT INTO filled.t (v, w, x, y) SELECT {text}, REPEAT(MD5(RAND()), 6) FROM seq_1_to_{ROWS}", timeout=3600)
+        server.sql(f"USE filled; INSERT INTO t (v, w, x, y) SELECT {text}, REPEAT(MD5(RAND()), 6) FROM seq_1_to_{ROWS}", timeout=3600)
 
 
 def filled_cluster(bench, disk, name, megabytes):
