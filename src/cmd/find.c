@@ -313,7 +313,7 @@ const struct command command_find_moment = {
 		{
 			{"find shop --table users \"email = 'oops@example.com'\" --since 2h",
 			 "When did this come in?"},
-			{"find shop --table orders 'total < 0' --since mark:morning",
+			{"find shop --table orders 'total = 0' --since mark:morning",
 			 "Since a mark."},
 		},
 	.endings = 1 << END_NOT_FOUND | 1 << END_UNREACHABLE | 1 << END_BUSY | 1 << END_DAMAGED |

@@ -682,7 +682,7 @@ static int run(const struct typed *typed)
 
 const struct command command_repair = {
 	.name = "repair",
-	.summary = "Put back the rows of one table that a mistake touched, and nothing else",
+	.summary = "Put back the rows that a mistake touched, and nothing else",
 	.operands = {OPERAND_CLUSTER},
 	.options =
 		{

@@ -7,7 +7,8 @@ import subprocess
 from harness import Skip, check, main, unspill
 
 VERBS = ("create", "list", "status", "start", "stop", "restart", "delete", "shell", "modify", "moments", "mark", "backtrack",
-         "backtracks", "view", "views", "unview", "import", "export", "query", "clone", "verify", "repack", "keep", "doctor", "help")
+         "backtracks", "view", "views", "unview", "import", "export", "query", "diff", "find", "repair", "clone",
+         "verify", "repack", "keep", "doctor", "help")
 
 
 def commands():
