@@ -67,23 +67,39 @@ static size_t count_words(char *const *words)
 	return count;
 }
 
+/* A copy in one block, for one free(). */
+static char **copy_words(char *const *words, size_t count)
+{
+	size_t bytes = (count + 1) * sizeof *words;
+	char **argv, *at;
+
+	for (size_t i = 0; i < count; i++)
+		bytes += strlen(words[i]) + 1;
+	argv = xcalloc(1, bytes);
+	at = (char *)(argv + count + 1);
+	for (size_t i = 0; i < count; i++) {
+		argv[i] = at;
+		at = stpcpy(at, words[i]) + 1;
+	}
+	return argv;
+}
+
 char **client_arguments(const struct engine *engine, const struct engine_place *place,
 			const char *sql, char *const *rest)
 {
-	char **program = engine->shell(place);
+	CLEANUP(free) char **program = engine->shell(place);
 	size_t count = count_words(program), more = count_words(rest), used = 0;
-	char **argv = xcalloc(count + more + 3, sizeof *argv);
+	CLEANUP(free) char **words = xcalloc(count + more + 3, sizeof *words);
 
-	/* The words of `program` are in one block with it, which lives as long as they do. */
 	for (size_t i = 0; i < count; i++)
-		argv[used++] = program[i];
+		words[used++] = program[i];
 	if (sql && engine->execute)
-		argv[used++] = (char *)engine->execute;
+		words[used++] = (char *)engine->execute;
 	if (sql)
-		argv[used++] = (char *)sql;
+		words[used++] = (char *)sql;
 	for (size_t i = 0; i < more; i++)
-		argv[used++] = rest[i];
-	return argv;
+		words[used++] = rest[i];
+	return copy_words(words, used);
 }
 
 /* Where the client has no option for it, it is what the client reads; -1: it reads what we would.
