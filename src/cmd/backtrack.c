@@ -31,7 +31,11 @@ static void print_plan(const struct talk *talk, const json_t *plan, int64_t aske
 	else
 		printf("  distance     %s, %s change records, %s; %s record headers to read\n",
 		       distance, records, bytes, headers);
-	if (json_truth(plan, "server") && !connections)
+	if (cluster_is_inside(talk->cluster))
+		printf("  closes       nothing: it waits for transactions to end, and %lld "
+		       "connection%s read%s on at the new head\n",
+		       connections, connections == 1 ? "" : "s", connections == 1 ? "s" : "");
+	else if (json_truth(plan, "server") && !connections)
 		printf("  closes       the server, which is killed and started again; nobody is "
 		       "connected\n");
 	else if (json_truth(plan, "server"))
@@ -48,10 +52,17 @@ static void print_result(const struct talk *talk, const json_t *result)
 	char reached[MOMENT_TEXT_MAX], took[TOOK_TEXT_MAX];
 
 	moment_format(json_at(result, "reached"), typed_switch(talk->typed, "utc"), reached);
-	took_format(result, took);
+	if (cluster_is_inside(talk->cluster))
+		took_format_inside(result, took);
+	else
+		took_format(result, took);
 	printf("%s%s is as it was at %s%s\n", style(stdout, GREEN), talk->cluster->name, reached,
 	       style(stdout, PLAIN));
 	printf("  took         %s\n", took);
+	if (*json_text(result, "unsettled"))
+		printf("  attention    connections that were open are refused, open them again: "
+		       "%s\n",
+		       json_text(result, "unsettled"));
 	printf("  undo         unspill backtrack %s --to lsn:%lld\n", talk->cluster->name,
 	       (long long)json_number(result, "from.lsn"));
 }

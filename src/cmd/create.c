@@ -21,6 +21,8 @@ const struct command command_create = {
 		"later, or is cancelled with Ctrl-C, all that was made is taken away again.",
 	.examples =
 		{
+			{"create notes --engine sqlite",
+			 "SQLite, inside of whatever program loads the extension."},
 			{"create shop",
 			 "MariaDB on the next free port from 3306 on, with a window of a day."},
 			{"create ledger --engine postgresql",

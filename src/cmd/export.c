@@ -26,6 +26,8 @@ static int check_target(const struct typed *typed, const char *text, char path[P
 	dir = opendir(path);
 	if (!dir && errno == ENOENT)
 		return END_OK;
+	if (!dir && errno == ENOTDIR)
+		return fail(typed, END_TAKEN, "--to: the file '%s' exists already", text);
 	if (!dir)
 		return fail(typed, END_TAKEN, "--to: '%s': %s", text, strerror(errno));
 	while ((entry = readdir(dir)))
@@ -56,9 +58,10 @@ static int copy(const struct typed *typed, const char *path, json_t *at)
 	ending = talk_open(&talk, typed, TALK_ANY);
 	if (ending == END_OK) {
 		talk_catch_interrupts();
-		ending = talk_ask(
-			&talk, json_pack("{s:s, s:s, s:O}", "do", "export", "to", path, "at", at),
-			&result);
+		ending = talk_ask(&talk,
+				  json_pack("{s:s, s:s, s:O, s:s*}", "do", "export", "to", path,
+					    "at", at, "database", typed_value(typed, "database")),
+				  &result);
 	}
 	if (ending == END_OK && typed_switch(typed, "json")) {
 		ending = print_json(typed, result);
@@ -95,9 +98,13 @@ const struct command command_export = {
 	.options =
 		{
 			{"to", .argument = "DIR", .required = true,
-			 .text = "The directory to copy to; new, or empty."},
+			 .text = "The directory to copy to; new, or empty. Of SQLite: the new "
+				 "file."},
 			{"at", .argument = "MOMENT",
 			 .text = "The moment to copy; now if left out."},
+			{"database", .argument = "FILE",
+			 .text = "Of SQLite: the name of the database's file in the volume, where "
+				 "there are several."},
 			OPTION_JSON("the result"),
 			OPTION_UTC,
 		},

@@ -22,13 +22,15 @@ const struct command command_import = {
 		},
 	.text = "Copies the data directory into a new cluster and starts a server on the copy; it "
 		"has all the databases and accounts of the original, and a root that 'unspill "
-		"shell' can be. The original stays as it is, to go back to, or to delete when you "
+		"shell' can be. Of SQLite, DIR is a database file; its program may go on reading "
+		"it meanwhile. The original stays as it is, to go back to, or to delete when you "
 		"are content.\n\n"
 		"Name, directory, port and failures are as with 'unspill create'.",
 	.examples =
 		{
 			{"import shop --from /var/lib/mysql",
 			 "Take over the system's own MariaDB, shut down before."},
+			{"import notes --engine sqlite --from notes.db", "A database file."},
 			{"import ledger --engine postgresql --from /var/lib/postgresql/15/main",
 			 "Take over the system's own PostgreSQL, shut down before."},
 		},

@@ -1,5 +1,6 @@
 /* unspill start, stop, restart */
 #include "cmd/commands.h"
+#include "cmd/inside.h"
 #include "cmd/talk.h"
 #include "base/clock.h"
 #include "base/units.h"
@@ -95,6 +96,8 @@ static int run_start(const struct typed *typed)
 	struct talk talk;
 	int ending;
 
+	if (inside_is(typed))
+		return inside_has_no_server(typed);
 	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);
 	if (ending == END_OK) {
 		talk_catch_interrupts();
@@ -127,6 +130,8 @@ static int run_stop(const struct typed *typed)
 	struct talk talk;
 	int ending;
 
+	if (inside_is(typed))
+		return inside_has_no_server(typed);
 	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);
 	if (ending == END_OK && !talk.control) {
 		ending = stay_stopped(&talk);
@@ -165,6 +170,8 @@ static int run_restart(const struct typed *typed)
 	int64_t views;
 	int ending;
 
+	if (inside_is(typed))
+		return inside_has_no_server(typed);
 	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);
 	if (ending == END_OK)
 		talk_catch_interrupts();

@@ -1,4 +1,5 @@
 #include "cmd/make.h"
+#include "cmd/inside.h"
 #include "cmd/machine.h"
 #include "cmd/talk.h"
 #include "cmd/window.h"
@@ -19,7 +20,8 @@ struct make {
 	const struct typed *typed;
 	const char *source; /* NULL: a new database */
 	struct cluster_options options;
-	const struct engine *engine;
+	const struct engine *engine; /* NULL: inside */
+	bool inside;                 /* SQLite: no server, no mount */
 	struct progress progress;
 };
 
@@ -66,6 +68,12 @@ static int parse_server_options(const struct typed *typed)
 	return END_OK;
 }
 
+static bool has_server_options(const struct typed *typed)
+{
+	return typed_value(typed, "port") || typed_value(typed, "bind") ||
+	       typed_value(typed, "transport") || *typed->repeats;
+}
+
 static int parse(struct make *make)
 {
 	const struct typed *typed = make->typed;
@@ -83,9 +91,14 @@ static int parse(struct make *make)
 	if (cluster_check_name(make->options.name, &why) < 0)
 		return fail(typed, END_USAGE, "%s", why.text);
 	make->engine = engine_find(make->options.engine, &names);
-	if (!make->engine)
-		return fail(typed, END_USAGE, "--engine: unknown engine '%.60s'; there is %s",
-			    make->options.engine, names);
+	make->inside = !strcmp(make->options.engine, CLUSTER_INSIDE);
+	if (!make->engine && !make->inside)
+		return fail(typed, END_USAGE, "--engine: unknown engine '%.60s'; there is %s, %s",
+			    make->options.engine, names, CLUSTER_INSIDE);
+	if (make->inside && has_server_options(typed))
+		return fail(typed, END_USAGE,
+			    "SQLite has no server: --port, --bind, --transport and "
+			    "--server-option say nothing to it");
 	ending = window_parse(typed, &make->options.window_us);
 	if (ending == END_OK)
 		ending = make_parse_port(typed, &make->options.port);
@@ -143,11 +156,11 @@ static int check_machine(struct make *make)
 	int r;
 
 	r = machine_check_home(&why);
-	if (r >= 0)
+	if (r >= 0 && make->engine)
 		r = machine_check_engine(make->engine, version, &why);
-	if (r >= 0)
+	if (r >= 0 && make->engine)
 		r = machine_check_mount(&why);
-	if (r >= 0)
+	if (r >= 0 && make->engine)
 		r = machine_check_fuse(&why);
 	if (r >= 0)
 		r = find_directory(make, path, &why);
@@ -182,7 +195,8 @@ static int check_source(const struct make *make)
 
 	if (!make->source)
 		return END_OK;
-	r = make->engine->inspect(make->source, &why);
+	r = make->inside ? inside_check_source(make->source, &why)
+			 : make->engine->inspect(make->source, &why);
 	return r < 0 ? fail_why(make->typed, r, &why) : END_OK;
 }
 
@@ -246,6 +260,15 @@ static json_t *request_of(const struct make *make)
 	return json_pack("{s:s, s:s}", "do", "import", "from", path);
 }
 
+static int fill_inside(struct make *make, struct talk *talk)
+{
+	struct problem why = {""};
+	int r = inside_fill(talk->cluster, make->source, &make->progress, &why);
+
+	progress_done(&make->progress, r >= 0);
+	return r < 0 ? fail_why(make->typed, r, &why) : END_OK;
+}
+
 static int fill(struct make *make, struct talk *talk)
 {
 	json_t *request = request_of(make);
@@ -287,6 +310,34 @@ static int report(struct talk *talk, const struct engine *engine)
 	return END_OK;
 }
 
+/* There may be nobody to ask: for the time of the answer, we have it inside. */
+static int report_inside(struct talk *talk)
+{
+	const struct cluster *cluster = talk->cluster;
+	char window[UNITS_TEXT_MAX];
+	json_t *status;
+	int ending = inside_open(talk);
+
+	if (ending == END_OK)
+		ending = talk_ask(talk, json_pack("{s:s}", "do", "status"), &status);
+	if (ending != END_OK)
+		return ending;
+	json_object_set_new(status, "created_us", json_integer(cluster->created_us));
+	json_object_set_new(status, "state", json_string("closed"));
+	if (typed_switch(talk->typed, "json"))
+		return print_json(talk->typed, status);
+	duration_format(json_number(status, "window.target_us"), window);
+	printf("%s%s is made%s: %s, backtrack window %s\n", style(stdout, GREEN), cluster->name,
+	       style(stdout, PLAIN), json_text(status, "engine_version"),
+	       json_number(status, "window.target_us") ? window : "off");
+	printf("  client       unspill shell %s\n", cluster->name);
+	printf("  program      .load unspill, then file:%s/%s.db?vfs=unspill\n", cluster->directory,
+	       cluster->name);
+	printf("  go back      unspill backtrack %s --to '10 minutes ago'\n", cluster->name);
+	json_decref(status);
+	return END_OK;
+}
+
 static int make_and_fill(struct make *make)
 {
 	struct problem why = {""};
@@ -306,11 +357,11 @@ static int make_and_fill(struct make *make)
 	talk = (struct talk){.typed = make->typed,
 			     .cluster = cluster,
 			     .cancelled = "cancelled; taking back what was made"};
-	ending = fill(make, &talk);
+	ending = make->inside ? fill_inside(make, &talk) : fill(make, &talk);
 	if (ending == END_OK && talk_interrupted())
 		ending = fail(make->typed, END_CANCELLED, "%s", talk.cancelled);
 	if (ending == END_OK)
-		ending = report(&talk, make->engine);
+		ending = make->inside ? report_inside(&talk) : report(&talk, make->engine);
 	else
 		make_take_back(make->typed, &make->progress, &talk);
 	talk_close(&talk);

@@ -12,7 +12,7 @@
 #define MAKE_OPTIONS                                                                               \
 	{"engine", .argument = "ENGINE",                                                           \
 	 .text = "The database server: mariadb, which is the default, postgresql, mysql or "       \
-		 "redis."},                                                                        \
+		 "redis; or sqlite, which has none."},                                             \
 		{"backtrack-window", .argument = "DURATION",                                       \
 		 .text = "How far back the cluster can be put, such as 72h or 1d12h; 0 or off "    \
 			 "keeps no past. 24h if left "                                             \

@@ -45,8 +45,18 @@ static json_t *bytes_of(const struct cluster *cluster)
 	return bytes;
 }
 
+/* Nobody has it open. */
+static json_t *closed(const struct cluster *cluster)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", cluster->name, "engine",
+			 cluster->engine, "state", "closed", "directory", cluster->directory,
+			 "bytes", bytes_of(cluster));
+}
+
 static json_t *without_keeper(const struct cluster *cluster)
 {
+	if (cluster_is_inside(cluster))
+		return closed(cluster);
 	return json_pack("{s:s, s:s, s:s, s:b, s:{s:s, s:i}, s:s, s:o}", "name", cluster->name,
 			 "engine", cluster->engine, "state", "stopped", "down",
 			 cluster->desired_running, "endpoint", "address", cluster->bind, "port",

@@ -24,6 +24,8 @@ static const char *words_of(const char *step)
 		{"copy", "copying the files"},
 		{"adopt", "taking the database over"},
 		{"kill", "killing the server"},
+		{"wait", "waiting for transactions"},
+		{"settle", "settling the open databases"},
 		{"rewind", "rewinding"},
 		{"start", "starting the server"},
 		{"stop", "stopping the server"},

@@ -1,6 +1,7 @@
 /* unspill query */
 #include "cmd/answer.h"
 #include "cmd/commands.h"
+#include "cmd/inside.h"
 #include "cmd/visit.h"
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -80,6 +81,8 @@ static int run(const struct typed *typed)
 	if (sql && !strcmp(sql, "-"))
 		sql = NULL;
 	ending = parse_format(typed, &format);
+	if (ending == END_OK && inside_is(typed))
+		return inside_query(typed);
 	/* The client reads it itself. */
 	if (ending == END_OK && !sql && format >= 0) {
 		ending = read_input(typed, &input);

@@ -1,5 +1,6 @@
 /* unspill shell */
 #include "cmd/commands.h"
+#include "cmd/inside.h"
 #include "cmd/visit.h"
 #include "engine/engine.h"
 
@@ -73,6 +74,8 @@ static int run(const struct typed *typed)
 	struct talk talk;
 	int ending;
 
+	if (inside_is(typed))
+		return inside_shell(typed);
 	if (typed_has(typed, "at"))
 		return visit_past(typed);
 	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);

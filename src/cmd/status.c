@@ -26,7 +26,7 @@ static void line(const char *label, const char *format, ...)
 
 static const char *state_style(const char *state)
 {
-	if (!strcmp(state, "running"))
+	if (!strcmp(state, "running") || !strcmp(state, "open"))
 		return style(stdout, GREEN);
 	if (!strcmp(state, "failed") || !strcmp(state, "unknown"))
 		return style(stdout, RED);
@@ -39,7 +39,7 @@ static void print_head(const json_t *status)
 		   *version = json_text(status, "engine_version");
 	char up[UNITS_TEXT_MAX] = "";
 
-	if (!strcmp(state, "running") && json_number(status, "up_us"))
+	if ((!strcmp(state, "running") || !strcmp(state, "open")) && json_number(status, "up_us"))
 		elapsed_format(json_number(status, "up_us"), up);
 	printf("%s%s%s  %s%s%s%s%s%s%s\n", style(stdout, BOLD), json_text(status, "name"),
 	       style(stdout, PLAIN), state_style(state), state, style(stdout, PLAIN),
@@ -66,7 +66,12 @@ static void print_place(const json_t *status)
 	restarts = json_number(status, "restarts");
 	snprintf(restarted, sizeof restarted, ", restarted %lld time%s", restarts,
 		 restarts == 1 ? "" : "s");
-	if (json_number(status, "keeper_pid") && json_number(status, "pid"))
+	if (*json_text(status, "program"))
+		line("inside of", "process %lld (%s), %lld connection%s",
+		     (long long)json_number(status, "pid"), json_text(status, "program"),
+		     (long long)json_number(status, "connections"),
+		     json_number(status, "connections") == 1 ? "" : "s");
+	else if (json_number(status, "keeper_pid") && json_number(status, "pid"))
 		line("processes", "keeper %lld, server %lld%s",
 		     (long long)json_number(status, "keeper_pid"),
 		     (long long)json_number(status, "pid"), restarts ? restarted : "");

@@ -1,4 +1,5 @@
 #include "cmd/talk.h"
+#include "cmd/inside.h"
 #include "base/clock.h"
 #include "base/timetext.h"
 #include "base/units.h"
@@ -153,7 +154,9 @@ int talk_open_cluster(struct talk *ret, const struct typed *typed, struct cluste
 	cluster_socket(cluster, path);
 	r = control_connect(path, &ret->control, &why);
 	if (r == -ENOENT || r == -ECONNREFUSED)
-		return flags & TALK_ONLY_IF_RUNS ? END_OK : start_temporary(ret);
+		return flags & TALK_ONLY_IF_RUNS    ? END_OK
+		       : cluster_is_inside(cluster) ? inside_open(ret)
+						    : start_temporary(ret);
 	if (r < 0)
 		return fail_why(typed, r, &why);
 	talk_unlock(ret);
@@ -199,6 +202,7 @@ void talk_close(struct talk *talk)
 		send_away(talk);
 	talk_unlock(talk);
 	control_close(talk->control);
+	inside_close(talk);
 	cluster_free(talk->cluster);
 	*talk = (struct talk){0};
 }
@@ -412,4 +416,20 @@ void took_format(const json_t *backtrack, char text[TOOK_TEXT_MAX])
 			 rewind, start);
 	else
 		snprintf(text, TOOK_TEXT_MAX, "%s; the server was stopped, and stayed so", rewind);
+}
+
+void took_format_inside(const json_t *backtrack, char text[TOOK_TEXT_MAX])
+{
+	int64_t wait_us = json_number(backtrack, "kill_us"),
+		rewind_us = json_number(backtrack, "rewind_us"),
+		settle_us = json_number(backtrack, "start_us");
+	char wait[UNITS_TEXT_MAX], rewind[UNITS_TEXT_MAX], settle[UNITS_TEXT_MAX],
+		total[UNITS_TEXT_MAX];
+
+	elapsed_format(wait_us, wait);
+	elapsed_format(rewind_us, rewind);
+	elapsed_format(settle_us, settle);
+	elapsed_format(wait_us + rewind_us + settle_us, total);
+	snprintf(text, TOOK_TEXT_MAX, "%s: wait for transactions %s, rewind %s, settle %s", total,
+		 wait, rewind, settle);
 }

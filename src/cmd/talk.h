@@ -22,6 +22,7 @@ struct talk {
 	struct cluster *cluster;
 	struct control *control; /* NULL: no keeper runs */
 	bool temporary;          /* the keeper is ours, without a server */
+	struct owner *owner;     /* the volume is inside of this process: see inside.h */
 	bool locked;             /* nobody else starts or sends away a keeper */
 	int lock_fd;
 	const char *cancelled; /* what to say after an interrupt; NULL: the cluster's state */
@@ -82,6 +83,9 @@ int moment_parse(const struct typed *typed, const char *what, const char *text, 
 /* "1.77 s: kill 12 ms, rewind 140 ms, start 1.62 s" of a backtrack; steps that there were not are
  * left out. */
 void took_format(const json_t *backtrack, char text[TOOK_TEXT_MAX]);
+
+/* The same of a volume inside of a program: wait, rewind, settle. */
+void took_format_inside(const json_t *backtrack, char text[TOOK_TEXT_MAX]);
 
 /* "2026-11-22T10:42:17.250123+01:00 (lsn:123456)", or "-" when there is no such moment in it. */
 void moment_format(const json_t *moment, bool utc, char text[MOMENT_TEXT_MAX]);

@@ -38,6 +38,11 @@ void cluster_free(struct cluster *cluster)
 	free(cluster);
 }
 
+bool cluster_is_inside(const struct cluster *cluster)
+{
+	return strcmp(cluster->engine, CLUSTER_INSIDE) == 0;
+}
+
 bool cluster_path(const struct cluster *cluster, const char *below, char path[PATH_MAX])
 {
 	if (snprintf(path, PATH_MAX, "%s/%s", cluster->directory, below) < PATH_MAX)

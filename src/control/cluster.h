@@ -47,6 +47,10 @@ struct cluster {
 	uid_t owner; /* of the directory: who may speak to the keeper; not in cluster.json */
 };
 
+/* Of the engine that has no server: the volume is inside of a program (vfs/). */
+#define CLUSTER_INSIDE "sqlite"
+bool cluster_is_inside(const struct cluster *cluster);
+
 void cluster_free(struct cluster *cluster);
 DEFINE_CLEANUP(struct cluster *, cluster, cluster_free)
 

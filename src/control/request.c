@@ -146,6 +146,8 @@ static int export_arguments(json_t *object, struct request *request, struct prob
 	r = get_directory(object, "to", request->directory, why);
 	if (r == 0 && json_object_get(object, "at"))
 		r = get_moment(object, "at", &request->moment, why);
+	if (r == 0 && json_object_get(object, "database"))
+		r = get_text(object, "database", request->name, sizeof request->name, why);
 	return r;
 }
 

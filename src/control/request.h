@@ -55,7 +55,7 @@ struct request {
 	int64_t asked_time_us;               /* backtrack: 0 when not given */
 	int64_t window_us, history_max;      /* modify; -1: as it is */
 	int64_t since_us, until_us, step_us; /* moments: -1, -1, 0 when not given */
-	char name[VOLUME_MARK_MAX + 1];      /* mark, clone */
+	char name[VOLUME_MARK_MAX + 1];      /* mark, clone; export: database, "" when not given */
 	char directory[PATH_MAX];            /* export, import, clone, view, unview: absolute */
 	bool force;                          /* unview */
 };

@@ -58,7 +58,10 @@ static int check_socket_path(const struct cluster *cluster, const struct engine 
 			     struct problem *why)
 {
 	size_t room = sizeof((struct sockaddr_un *)0)->sun_path - 1;
-	size_t below = MAX(strlen("/run/") + strlen(engine->socket), strlen("/run/control.sock"));
+	size_t below = strlen("/run/control.sock");
+
+	if (engine)
+		below = MAX(below, strlen("/run/") + strlen(engine->socket));
 
 	if (strlen(cluster->directory) + below > room)
 		return problem(why, -ENAMETOOLONG,
@@ -242,26 +245,37 @@ static char **copy_options(const char *const *options)
 	return copy;
 }
 
+/* No engine: there is no server to check, to run as anybody, or to listen. */
+static int check_engine(struct cluster *cluster, const struct engine *engine, struct problem *why)
+{
+	char version[128];
+	int r;
+
+	cluster->server_uid = geteuid();
+	cluster->server_gid = getegid();
+	if (!engine)
+		return 0;
+	r = engine->check(version, why);
+	return r < 0 ? r : engine_user(engine, &cluster->server_uid, &cluster->server_gid, why);
+}
+
 static int check_options(const struct cluster_options *options, struct cluster *cluster,
 			 const struct engine **ret_engine, struct problem *why)
 {
 	const char *name = options->engine ? options->engine : ENGINE_DEFAULT, *names;
 	const struct engine *engine = engine_find(name, &names);
-	char version[128];
 	int r;
 
-	if (!engine)
-		return problem(why, -ENOENT, "there is no engine '%.64s'; there is %s", name,
-			       names);
+	if (!engine && strcmp(name, CLUSTER_INSIDE) != 0)
+		return problem(why, -ENOENT, "there is no engine '%.64s'; there is %s, %s", name,
+			       names, CLUSTER_INSIDE);
 	if (options->window_us < 0)
 		return problem(why, -EINVAL, "the backtrack window cannot be negative");
-	r = engine->check(version, why);
-	if (r == 0)
-		r = engine_user(engine, &cluster->server_uid, &cluster->server_gid, why);
+	r = check_engine(cluster, engine, why);
 	if (r < 0)
 		return r;
 	snprintf(cluster->name, sizeof cluster->name, "%s", options->name);
-	snprintf(cluster->engine, sizeof cluster->engine, "%s", engine->name);
+	snprintf(cluster->engine, sizeof cluster->engine, "%s", engine ? engine->name : name);
 	snprintf(cluster->bind, sizeof cluster->bind, "%s",
 		 options->bind ? options->bind : "127.0.0.1");
 	cluster->created_us = clock_realtime_us();
@@ -269,7 +283,7 @@ static int check_options(const struct cluster_options *options, struct cluster *
 	cluster->repack = true;
 	cluster->server_options = copy_options(options->server_options);
 	*ret_engine = engine;
-	return cluster_choose_port(options, engine, cluster, why);
+	return engine ? cluster_choose_port(options, engine, cluster, why) : 0;
 }
 
 /* What a clone has of its parent, where nothing else was said. */
@@ -368,7 +382,10 @@ static int check_no_keeper(const struct cluster *cluster, struct problem *why)
 		r = disk_lock(disk, &owner);
 	if (r == -EBUSY)
 		return problem(why, r,
-			       "a keeper (process %d) looks after cluster '%s': stop it first",
+			       cluster_is_inside(cluster)
+				       ? "process %d has cluster '%s' inside: end it first"
+				       : "a keeper (process %d) looks after cluster '%s': stop it "
+					 "first",
 			       owner, cluster->name);
 	return r < 0 ? problem_errno(why, r, "cannot lock '%s'", path) : 0;
 }

@@ -195,16 +195,23 @@ static void do_volume(struct owner *owner, struct connection *connection,
 		connection_result(connection, result);
 }
 
-/* start, stop, shutdown, ...: there is no server, and the process is not ours to end. */
-static void refuse(struct owner *owner, struct connection *connection)
+/* There is neither server nor mount, and the process is not ours to end. */
+static void refuse(struct owner *owner, struct connection *connection, enum request_do what)
 {
 	char program[64];
 
 	program_name(program);
-	connection_error(connection, "busy",
-			 "process %d (%s) has '%s' inside; the volume is free when that process "
-			 "ends or closes its last connection",
-			 (int)getpid(), program, owner->cluster->name);
+	if (what == REQUEST_STOP || what == REQUEST_SHUTDOWN)
+		connection_error(
+			connection, "busy",
+			"process %d (%s) has '%s' inside; the volume is free when that process "
+			"ends or closes its last connection",
+			(int)getpid(), program, owner->cluster->name);
+	else
+		connection_error(connection, "bad-request",
+				 "'%s' is SQLite's, with neither a server nor a mount: look at the "
+				 "past with query --at, shell --at or export --at",
+				 owner->cluster->name);
 }
 
 void answers_handle(struct connection *connection, const struct request *request, void *arg)
@@ -222,5 +229,5 @@ void answers_handle(struct connection *connection, const struct request *request
 	else if (request->what == REQUEST_EXPORT)
 		do_export(owner, connection, request);
 	else
-		refuse(owner, connection);
+		refuse(owner, connection, request->what);
 }

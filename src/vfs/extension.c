@@ -19,6 +19,12 @@ static void last_error(sqlite3_context *context, int count, sqlite3_value **valu
 	sqlite3_result_text(context, tell_last(), -1, SQLITE_TRANSIENT);
 }
 
+static int add_functions(sqlite3 *db, char **ret_error, const sqlite3_api_routines *api)
+{
+	return sqlite3_create_function_v2(db, "unspill_error", 0, SQLITE_UTF8, NULL, last_error,
+					  NULL, NULL, NULL);
+}
+
 __attribute__((visibility("default"))) int sqlite3_unspill_init(sqlite3 *db, char **ret_error,
 								const sqlite3_api_routines *api)
 {
@@ -33,7 +39,9 @@ __attribute__((visibility("default"))) int sqlite3_unspill_init(sqlite3 *db, cha
 	tell_take_log();
 	r = vfs_register();
 	if (r == SQLITE_OK)
-		r = sqlite3_create_function_v2(db, "unspill_error", 0, SQLITE_UTF8, NULL,
-					       last_error, NULL, NULL, NULL);
+		r = add_functions(db, NULL, NULL);
+	/* Who could not open a database asks on another connection. */
+	if (r == SQLITE_OK)
+		r = sqlite3_auto_extension((void (*)(void))add_functions);
 	return r == SQLITE_OK ? SQLITE_OK_LOAD_PERMANENTLY : r;
 }

@@ -176,7 +176,7 @@ static int load_cluster(struct owner *owner, struct problem *why)
 	r = cluster_load(owner->directory, &owner->cluster, why);
 	if (r < 0)
 		return r;
-	if (strcmp(owner->cluster->engine, "sqlite") != 0)
+	if (!cluster_is_inside(owner->cluster))
 		return problem(why, -EINVAL, "cluster '%s' is not SQLite's but of engine '%s'",
 			       owner->cluster->name, owner->cluster->engine);
 	return 0;

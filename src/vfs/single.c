@@ -156,7 +156,7 @@ static int copy_in(struct copy *copy, struct store *store, const char *from, con
 
 /* --- In --------------------------------------------------------------------------------------- */
 
-static int check_source(const char *from, struct problem *why)
+int single_check(const char *from, struct problem *why)
 {
 	char magic[sizeof MAGIC] = "";
 	struct stat st;
@@ -236,7 +236,7 @@ int single_in(struct owner *owner, const char *from, const char *name,
 		return problem(why, -EINVAL, "'%.100s' cannot be a database's name", name);
 	if (store_look(owner->head, name, NULL) == 0)
 		return problem(why, -EEXIST, "there is a '%s' in the volume already", name);
-	r = check_source(from, why);
+	r = single_check(from, why);
 	if (r == 0)
 		r = hold(from, &db, why);
 	if (r == 0)

@@ -21,6 +21,9 @@ bool single_is_database(const char *name);
 int single_choose(struct view *view, const char *wanted, char name[VOLUME_NAME_MAX + 1],
 		  struct problem *why);
 
+/* Is `from` a database file?  -EINVAL, or the -errno of opening it. */
+int single_check(const char *from, struct problem *why);
+
 /*
  * Copy the database file `from`, as SQLite sees it now, into the volume as `name`; durable on
  * return.  Its connections go on, its writers wait meanwhile.  -ENOENT, -EINVAL (it is no

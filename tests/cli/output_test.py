@@ -334,7 +334,7 @@ def export_gives_the_keeper_an_absolute_path():
         unspill("export", "shop", "--to", "out")
         check(keeper.requests("export")[1]["at"] == {"now": True}, str(keeper.asked))
         refused("export", "shop", "--to", "home", code=8, says=["not empty"])
-        refused("export", "shop", "--to", "home/shop/cluster.json", code=8, says=["Not a directory"])
+        refused("export", "shop", "--to", "home/shop/cluster.json", code=8, says=["exists already"])
 
 
 def start_and_stop_say_what_they_did():
