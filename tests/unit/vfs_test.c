@@ -202,20 +202,32 @@ static void two_databases_in_one_transaction_change_together(void)
 
 /* --- What a commit costs ---------------------------------------------------------------------- */
 
+/* How often the disk is called to make one change durable is the tape's affair. */
+static uint64_t calls_of_a_sync(struct bed *bed)
+{
+	uint64_t before = disk_memory_calls(bed->disk), id = 0;
+
+	check(store_open(bed->owner->head, "nothing", true, &id) == 0);
+	check(store_sync(bed->owner->head) == 0);
+	store_unref(bed->owner->head, id);
+	return disk_memory_calls(bed->disk) - before;
+}
+
 static void a_commit_waits_for_the_disk_once(void)
 {
 	for (int i = 0; i < MODES; i++) {
 		struct bed bed;
-		uint64_t before;
+		uint64_t before, once;
 		sqlite3 *db;
 
 		require(bed_init(&bed));
 		db = bed_connect(BED_PATH);
 		require(set_mode(db, modes[i]) == SQLITE_OK);
 		require(run_sql(db, "CREATE TABLE t (n); INSERT INTO t VALUES (1)") == SQLITE_OK);
+		once = calls_of_a_sync(&bed);
 		before = disk_memory_calls(bed.disk);
 		require(run_sql(db, "UPDATE t SET n = 2") == SQLITE_OK);
-		check(disk_memory_calls(bed.disk) == before + 1, "%s: %d calls", modes[i],
+		check(disk_memory_calls(bed.disk) == before + once, "%s: %d calls", modes[i],
 		      (int)(disk_memory_calls(bed.disk) - before));
 		before = disk_memory_calls(bed.disk);
 		require(run_sql(db, "PRAGMA synchronous = OFF; UPDATE t SET n = 3") == SQLITE_OK);
