@@ -159,14 +159,21 @@ struct trial {
 	int found, conflicts;
 };
 
+/* Values have a length, not an end. */
+static int number_of(const struct sql_value *value)
+{
+	char digits[16] = "";
+
+	memcpy(digits, value->data, value->size);
+	return atoi(digits);
+}
+
 static int key_of(const struct row *row)
 {
 	struct sql_value values[2];
-	char digits[16] = "";
 
 	row_values(row, values, 2);
-	memcpy(digits, values[0].data, values[0].size);
-	return atoi(digits);
+	return number_of(&values[0]);
 }
 
 static int put_back(void *arg, const struct pair *pair)
@@ -196,7 +203,7 @@ static int put_back(void *arg, const struct pair *pair)
 	}
 	row_values(pair->before, values, 2);
 	trial->now.cell[key_of(like)] =
-		trial->bag ? (int)pair->before->copies : atoi((const char *)values[1].data);
+		trial->bag ? (int)pair->before->copies : number_of(&values[1]);
 	return 0;
 }
 
