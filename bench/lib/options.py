@@ -17,6 +17,7 @@ SETTINGS = (
     {"rounds": 3, "seconds": 8, "megabytes": 150, "longest": 90},
     {"rounds": 3, "seconds": 6, "megabytes": 100, "longest": 60},
     {"rounds": 3, "seconds": 4, "megabytes": 50, "longest": 40},
+    {"rounds": 3, "seconds": 3, "megabytes": 30, "longest": 30},
 )
 USUAL = {"rounds": 3, "seconds": 20, "megabytes": 1000, "longest": 600, "rows": 250_000}
 QUICK = {"rounds": 2, "seconds": 1, "megabytes": 20, "longest": 4, "rows": 5000}
@@ -32,7 +33,7 @@ def parser():
     made.add_argument("--estimate", action="store_true", help="only say about how long it would take")
     made.add_argument("--rounds", type=int, metavar="N", help=f"how often each takes its turn ({USUAL['rounds']})")
     made.add_argument("--seconds", type=float, metavar="N", help=f"length of a turn ({USUAL['seconds']})")
-    made.add_argument("--megabytes", type=int, metavar="N", help=f"size of bulk-load's dump ({USUAL['megabytes']})")
+    made.add_argument("--megabytes", type=int, metavar="N", help=f"size of bulk-load's dump, and of others' tables ({USUAL['megabytes']})")
     made.add_argument("--longest", type=float, metavar="SECONDS",
                       help=f"the longest stretch that backtrack goes back over ({USUAL['longest']})")
     made.add_argument("--budget", type=float, metavar="MINUTES", help="choose these four so that all of it takes about so long")
