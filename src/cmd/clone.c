@@ -161,7 +161,7 @@ static int report(struct cloning *cloning)
 	printf("  goes back    as far as %s does: unspill backtrack %s --to ...\n", parent,
 	       cluster->name);
 	printf("  shares       its base with %s, %s\n", parent,
-	       cloning->options.thin ? "for good (--thin)"
+	       cloning->options.thin ? "until 'unspill modify --detach' says otherwise (--thin)"
 				     : "until it has copied it in the background");
 	return END_OK;
 }
@@ -209,7 +209,8 @@ const struct command command_clone = {
 			 .text = "Where to put it: new or empty, and on the same filesystem as the "
 				 "cluster. Under $UNSPILL_HOME if left out."},
 			{"no-start", .text = "Do not start its server."},
-			{"thin", .text = "Go on sharing: copy nothing in the background."},
+			{"thin", .text = "Go on sharing: copy nothing in the background, until "
+					 "'unspill modify NEW --detach'."},
 			OPTION_JSON("the result"),
 			OPTION_UTC,
 		},
@@ -220,8 +221,7 @@ const struct command command_clone = {
 		"back as far as the cluster can, to before it was made.\n\n"
 		"In the background the clone copies what it still shares and does not have to "
 		"itself: "
-		"the base. Until it has, and for good with --thin, the cluster keeps its base as "
-		"it is: "
+		"the base. Until it has, the cluster keeps its base as it is, and its horizon: "
 		"history takes space as it grows, and the cluster cannot be deleted. 'unspill "
 		"status' "
 		"of both says so. A clone can be cloned.\n\n"

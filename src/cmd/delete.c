@@ -51,8 +51,8 @@ static int refuse_parents(const struct typed *typed, const struct cluster *clust
 		typed, END_BUSY,
 		"its clone '%s' still shares files with it; delete that first, or wait until it "
 		"has copied them ('unspill status %s' says how far it is; one made with --thin "
-		"never does)",
-		name, name);
+		"begins after 'unspill modify %s --detach')",
+		name, name, name);
 }
 
 /* The keeper answers a moment before it ends. */

@@ -9,16 +9,18 @@
 /* What was asked for, as the keeper takes it. */
 static int parse(const struct typed *typed, json_t *ask)
 {
-	const char *history = typed_value(typed, "max-history");
+	const char *history = typed_value(typed, "max-history"),
+		   *rate = typed_value(typed, "detach-rate");
 	struct problem why;
 	int64_t window_us;
 	uint64_t bytes = 0;
 	int ending;
 
-	if (!history && !typed_value(typed, "backtrack-window"))
-		return fail(
-			typed, END_USAGE,
-			"nothing to change: say --backtrack-window DURATION or --max-history SIZE");
+	if (!history && !typed_value(typed, "backtrack-window") && !rate &&
+	    !typed_switch(typed, "detach"))
+		return fail(typed, END_USAGE,
+			    "nothing to change: say --backtrack-window DURATION, --max-history "
+			    "SIZE, --detach or --detach-rate SIZE");
 	if (typed_value(typed, "backtrack-window")) {
 		ending = window_parse(typed, &window_us);
 		if (ending != END_OK)
@@ -29,6 +31,12 @@ static int parse(const struct typed *typed, json_t *ask)
 		return fail(typed, END_USAGE, "--max-history: %s", why.text);
 	if (history)
 		json_object_set_new(ask, "history_max", json_integer((json_int_t)bytes));
+	if (rate && bytes_parse(rate, &bytes, &why) < 0)
+		return fail(typed, END_USAGE, "--detach-rate: %s", why.text);
+	if (rate)
+		json_object_set_new(ask, "detach_rate", json_integer((json_int_t)bytes));
+	if (typed_switch(typed, "detach"))
+		json_object_set_new(ask, "detach", json_true());
 	return END_OK;
 }
 
@@ -47,6 +55,12 @@ static void print(const struct talk *talk, const struct typed *typed, const json
 		       json_number(result, "history_max") ? "at most " : "",
 		       json_number(result, "history_max") ? text : "what the disk has room for");
 	}
+	if (typed_switch(typed, "detach") || typed_value(typed, "detach-rate"))
+		printf("%s %s; 'unspill status %s' says how far it is\n", talk->cluster->name,
+		       !json_truth(result, "attached") ? "has detached already"
+		       : json_truth(result, "thin")    ? "goes on sharing (--detach ends that)"
+						       : "copies what it shares, while it is open",
+		       talk->cluster->name);
 }
 
 static int run(const struct typed *typed)
@@ -77,7 +91,7 @@ static int run(const struct typed *typed)
 
 const struct command command_modify = {
 	.name = "modify",
-	.summary = "Change the backtrack window, or the space that history may take",
+	.summary = "Change the backtrack window, the space for history, how a clone detaches",
 	.operands = {OPERAND_CLUSTER},
 	.options =
 		{
@@ -88,6 +102,12 @@ const struct command command_modify = {
 			 .text = "The space that the history may take, such as 20G: when it is "
 				 "reached, the "
 				 "oldest moments go early. 0 or off bounds it by the disk alone."},
+			{"detach",
+			 .text = "A clone made with --thin copies what it shares after all."},
+			{"detach-rate", .argument = "SIZE",
+			 .text = "How much a clone copies in a second, such as 8M; 0: as if "
+				 "nothing "
+				 "had been said, 32 MiB."},
 			OPTION_JSON("the new settings"),
 			OPTION_UTC,
 		},
@@ -100,6 +120,8 @@ const struct command command_modify = {
 			{"modify shop --backtrack-window 72h", "Three days."},
 			{"modify shop --backtrack-window off", "Keep no past, for now."},
 			{"modify shop --max-history 20G", "Three days, or what fits into 20 GiB."},
+			{"modify shop-thin --detach --detach-rate 8M",
+			 "Stop sharing with the parent, slowly."},
 		},
 	.endings = 1 << END_NOT_FOUND | 1 << END_BUSY,
 	.run = run,

@@ -108,9 +108,10 @@ static json_t *to_json(const struct cluster *cluster)
 		"server_options", options_to_json(cluster->server_options));
 
 	if (json && cluster->parent[0])
-		json_object_set_new(
-			json, "clone",
-			json_pack("{s:s, s:b}", "of", cluster->parent, "thin", cluster->thin));
+		json_object_set_new(json, "clone",
+				    json_pack("{s:s, s:b, s:I}", "of", cluster->parent, "thin",
+					      cluster->thin, "detach_rate",
+					      (json_int_t)cluster->detach_rate));
 	return json;
 }
 
@@ -119,15 +120,18 @@ static int parent_from_json(json_t *json, const char *path, struct cluster *clus
 			    struct problem *why)
 {
 	const char *of = NULL;
+	json_int_t rate = 0;
 	int thin = false;
 
 	if (!json_object_get(json, "clone"))
 		return 0;
-	if (json_unpack(json, "{s:{s:s, s:b}}", "clone", "of", &of, "thin", &thin) < 0 ||
-	    cluster_check_name(of, NULL) < 0)
+	if (json_unpack(json, "{s:{s:s, s:b, s?I}}", "clone", "of", &of, "thin", &thin,
+			"detach_rate", &rate) < 0 ||
+	    cluster_check_name(of, NULL) < 0 || rate < 0 || (rate && rate < VOLUME_DETACH_RATE_MIN))
 		return problem(why, -EBADMSG, "'%s' is damaged: \"clone\" cannot be", path);
 	strcpy(cluster->parent, of);
 	cluster->thin = thin;
+	cluster->detach_rate = rate;
 	return 0;
 }
 

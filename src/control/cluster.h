@@ -38,6 +38,7 @@ struct cluster {
 	enum transport transport; /* what is to carry the mount's requests */
 	char parent[CLUSTER_NAME_MAX + 1]; /* it was cloned from; "" if it was not */
 	bool thin;                         /* it stays attached to that */
+	uint64_t detach_rate; /* else copies so many bytes per second; 0: any default */
 	/*
 	 * Where the database begins: nothing before it is a state to go back to.  {0, 0} until it
 	 * has been created or imported.

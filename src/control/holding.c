@@ -313,6 +313,8 @@ static int do_modify(const struct holding *holding, struct connection *connectio
 	struct volume_stats stats;
 	int r;
 
+	if ((request->detach || request->detach_rate >= 0) && !holding->clones)
+		return problem(why, -EINVAL, "this volume is no clone: there is nothing to detach");
 	r = set_history_max(holding->volume, request->history_max, why);
 	if (r < 0)
 		return r;

@@ -101,12 +101,18 @@ static int modify_arguments(json_t *object, struct request *request, struct prob
 {
 	int r;
 
-	request->window_us = request->history_max = -1;
+	request->window_us = request->history_max = request->detach_rate = -1;
 	r = get_optional(object, "window_us", 0, REQUEST_WINDOW_MAX_US, &request->window_us, why);
 	if (r == 0)
 		r = get_optional(object, "history_max", 0, INT64_MAX, &request->history_max, why);
-	if (r == 0 && request->window_us < 0 && request->history_max < 0)
-		return problem(why, -EINVAL, "the request lacks \"window_us\" or \"history_max\"");
+	if (r == 0)
+		r = get_optional(object, "detach_rate", 0, INT64_MAX, &request->detach_rate, why);
+	request->detach = json_is_true(json_object_get(object, "detach"));
+	if (r == 0 && request->window_us < 0 && request->history_max < 0 && !request->detach &&
+	    request->detach_rate < 0)
+		return problem(why, -EINVAL,
+			       "the request lacks \"window_us\", \"history_max\", \"detach\" or "
+			       "\"detach_rate\"");
 	return r;
 }
 

@@ -54,6 +54,8 @@ struct request {
 	struct request_moment moment;        /* plan, backtrack: to; export, view, scratch: at */
 	int64_t asked_time_us;               /* backtrack: 0 when not given */
 	int64_t window_us, history_max;      /* modify; -1: as it is */
+	int64_t detach_rate;                 /* modify; -1: as it is */
+	bool detach;                         /* modify: a thin clone is to begin */
 	int64_t since_us, until_us, step_us; /* moments: -1, -1, 0 when not given */
 	char name[VOLUME_MARK_MAX + 1];      /* mark, clone; export: database, "" when not given */
 	char directory[PATH_MAX];            /* export, import, clone, view, unview: absolute */

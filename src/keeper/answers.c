@@ -95,6 +95,18 @@ static json_t *status_transport(const struct keeper *keeper)
 	return json_pack("{s:s, s:s}", "name", transport_name(transport), "why", why);
 }
 
+void answer_add_clone(struct keeper *keeper, json_t *result)
+{
+	const struct cluster *cluster = keeper->cluster;
+
+	pthread_mutex_lock(&keeper->lock);
+	json_object_set_new(result, "parent",
+			    cluster->parent[0] ? json_string(cluster->parent) : json_null());
+	json_object_set_new(result, "thin", json_boolean(cluster->thin));
+	json_object_set_new(result, "detach_rate", json_integer((json_int_t)cluster->detach_rate));
+	pthread_mutex_unlock(&keeper->lock);
+}
+
 void answer_status(struct keeper *keeper, struct connection *connection,
 		   const struct request *request)
 {
@@ -123,10 +135,7 @@ void answer_status(struct keeper *keeper, struct connection *connection,
 			   (int)server.pid, "directory", keeper->cluster->directory, "mount",
 			   keeper->mount_dir, "keeper_pid", (int)getpid(), "up_us",
 			   (json_int_t)server.up_us, "restarts", (json_int_t)server.restarts);
-	json_object_set_new(result, "parent",
-			    keeper->cluster->parent[0] ? json_string(keeper->cluster->parent)
-						       : json_null());
-	json_object_set_new(result, "thin", json_boolean(keeper->cluster->thin));
+	answer_add_clone(keeper, result);
 	json_object_set_new(result, "endpoint", status_endpoint(keeper));
 	json_object_set_new(result, "transport", status_transport(keeper));
 	json_object_set_new(result, "serverless", json_boolean(keeper->options.no_server));

@@ -63,7 +63,8 @@ struct keeper {
 	pthread_mutex_t save_lock; /* whoever writes cluster.json */
 	pthread_mutex_t lock;
 	/* Guarded by `lock`: */
-	struct cluster *cluster; /* desired_running and first change, by whoever has the work */
+	struct cluster *cluster; /* desired_running and first change, by whoever has the work; thin
+				    and detach_rate, by whoever has save_lock */
 	enum work work;
 	uint64_t applied, left; /* records, while backtracking */
 	bool leave;             /* asked to end ... */
@@ -93,6 +94,8 @@ int guardian_write_pid(const char *path);
 void keeper_holding(struct keeper *keeper, struct holding *ret);
 void keeper_note_error(struct keeper *keeper, const struct problem *why);
 
+/* How it stands to its parent, by its settings. */
+void answer_add_clone(struct keeper *keeper, json_t *result);
 void answer_status(struct keeper *keeper, struct connection *connection,
 		   const struct request *request);
 void answer_plan(struct keeper *keeper, struct connection *connection,

@@ -69,7 +69,8 @@ static int open_locked(struct keeper *keeper, const char *path, struct problem *
 {
 	struct volume_options options = {.background = true,
 					 .repack = keeper->cluster->repack,
-					 .thin = keeper->cluster->thin};
+					 .thin = keeper->cluster->thin,
+					 .detach_bytes_per_second = keeper->cluster->detach_rate};
 	int r;
 
 	r = disk_local_open(path, &keeper->disk);

@@ -61,7 +61,7 @@ void work_finish(struct keeper *keeper, enum work work)
 
 /* cluster.json with what `change` makes of the settings; one writer at a time. */
 static int change_settings(struct keeper *keeper,
-			   void (*change)(struct keeper *keeper, bool running), bool running,
+			   void (*change)(struct keeper *keeper, const void *arg), const void *arg,
 			   struct problem *why)
 {
 	struct cluster copy;
@@ -69,7 +69,7 @@ static int change_settings(struct keeper *keeper,
 
 	pthread_mutex_lock(&keeper->save_lock);
 	pthread_mutex_lock(&keeper->lock);
-	change(keeper, running);
+	change(keeper, arg);
 	copy = *keeper->cluster;
 	pthread_mutex_unlock(&keeper->lock);
 	r = cluster_save(&copy, why);
@@ -77,27 +77,27 @@ static int change_settings(struct keeper *keeper,
 	return r;
 }
 
-static void change_desired(struct keeper *keeper, bool running)
+static void change_desired(struct keeper *keeper, const void *arg)
 {
-	keeper->cluster->desired_running = running;
+	keeper->cluster->desired_running = *(const bool *)arg;
 }
 
 int work_set_desired(struct keeper *keeper, bool running, struct problem *why)
 {
-	return change_settings(keeper, change_desired, running, why);
+	return change_settings(keeper, change_desired, &running, why);
 }
 
-static void change_first(struct keeper *keeper, bool running)
+static void change_first(struct keeper *keeper, const void *arg)
 {
 	volume_now(keeper->volume, &keeper->cluster->first);
 }
 
 int work_set_first(struct keeper *keeper, struct problem *why)
 {
-	return change_settings(keeper, change_first, false, why);
+	return change_settings(keeper, change_first, NULL, why);
 }
 
-static void forget_database(struct keeper *keeper, bool running)
+static void forget_database(struct keeper *keeper, const void *arg)
 {
 	keeper->cluster->first = (struct moment){0};
 	keeper->cluster->desired_running = false;
@@ -105,7 +105,7 @@ static void forget_database(struct keeper *keeper, bool running)
 
 int work_forget_database(struct keeper *keeper, struct problem *why)
 {
-	return change_settings(keeper, forget_database, false, why);
+	return change_settings(keeper, forget_database, NULL, why);
 }
 
 /* Asked of the volume: this process keeps off its own mount, see apart.h. */
@@ -473,9 +473,64 @@ static void ask_volume(struct keeper *keeper, struct connection *connection,
 		connection_result(connection, result);
 }
 
+static void change_detaching(struct keeper *keeper, const void *arg)
+{
+	const struct request *request = arg;
+
+	keeper->cluster->thin = keeper->cluster->thin && !request->detach;
+	if (request->detach_rate >= 0)
+		keeper->cluster->detach_rate = request->detach_rate;
+}
+
+/* How a clone becomes independent: the volume learns of it, and the next keeper. */
+static int set_detaching(struct keeper *keeper, const struct request *request, struct problem *why)
+{
+	char least[UNITS_TEXT_MAX];
+	int r;
+
+	if (!keeper->cluster->parent[0])
+		return problem(why, -EINVAL, "%s is not a clone: there is nothing to detach",
+			       keeper->cluster->name);
+	if (request->detach_rate > 0 && request->detach_rate < VOLUME_DETACH_RATE_MIN) {
+		bytes_format(VOLUME_DETACH_RATE_MIN, least);
+		return problem(why, -EINVAL, "a clone detaches at no less than %s per second",
+			       least);
+	}
+	r = change_settings(keeper, change_detaching, request, why);
+	return r < 0 ? r
+		     : volume_set_detaching(keeper->volume, keeper->cluster->thin,
+					    keeper->cluster->detach_rate);
+}
+
+static void do_modify(struct keeper *keeper, struct connection *connection,
+		      const struct request *request)
+{
+	struct problem why = {""};
+	struct holding holding;
+	struct volume_stats stats;
+	json_t *result = NULL;
+	int r = 0;
+
+	keeper_holding(keeper, &holding);
+	if (request->detach || request->detach_rate >= 0)
+		r = set_detaching(keeper, request, &why);
+	if (r == 0)
+		r = holding_do(&holding, connection, request, &result, &why);
+	if (r < 0) {
+		work_fail(keeper, connection, r, &why);
+		return;
+	}
+	volume_get_stats(keeper->volume, &stats);
+	json_object_set_new(result, "attached", json_boolean(stats.attached));
+	answer_add_clone(keeper, result);
+	connection_result(connection, result);
+}
+
 void keeper_handle(struct connection *connection, const struct request *request, void *arg)
 {
-	if (holding_does(request->what))
+	if (request->what == REQUEST_MODIFY)
+		do_modify(arg, connection, request);
+	else if (holding_does(request->what))
 		ask_volume(arg, connection, request);
 	else
 		handlers[request->what](arg, connection, request);

@@ -1,15 +1,16 @@
 /*
  * Clones: a volume that begins with the files of another.
  *
- *	parent/tape/0000.seg   ─┐ one file,    what is sealed, packed or replaced whole never
- *changes: clone/tape/0000.seg    ─┘ two names    it is shared until one of the two drops it
- *	parent/base/0007.dat   ─┐
- *	clone/base/0007.dat    ─┘              this does, in a fold: shared until whoever folds
- *first, or the clone in the background, has made a copy its own
+ *	parent/tape/0000.seg  ─┐ one file,   what is sealed, packed or replaced whole
+ *	clone/tape/0000.seg   ─┘ two names   never changes: it is shared until one drops it
  *
- * Making one: the tape, the base and the checkpoints get their names over there, all durable; last
- *the superblock.  So what a crash leaves in the middle is no volume, and takes nothing from the
- *parent but that files of it have more names, which it looks at before it changes or recycles any.
+ *	parent/base/0007.dat  ─┐             this does, in a fold: shared until whoever folds
+ *	clone/base/0007.dat   ─┘             first, or the clone in the background, has a copy
+ *
+ * Making one: the tape, the base and the checkpoints get their names over there, all durable; the
+ * superblock comes last.  So what a crash leaves in the middle is no volume, and takes nothing from
+ * the parent but that files of it have more names, which it looks at before it changes or recycles
+ * any.
  */
 #include "volume/internal.h"
 
@@ -19,7 +20,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <time.h>
 
 #define DETACH_RATE_DEFAULT (UINT64_C(32) << 20)
 
@@ -322,35 +322,41 @@ int volume_detach(struct volume *volume, bool (*progress)(uint64_t done, uint64_
 
 /* --- In the background ------------------------------------------------------------------------ */
 
-/* True when it is time to stop, else after `us`. */
-static bool wait_for_stop(struct volume *v, int64_t us)
-{
-	int64_t until = clock_realtime_us() + us;
-	struct timespec deadline = {until / 1000000, until % 1000000 * 1000};
-	bool stop;
-	int r = 0;
-
-	pthread_mutex_lock(&v->notes_lock);
-	while (!v->stop && r == 0)
-		r = pthread_cond_timedwait(&v->detach_wake, &v->notes_lock, &deadline);
-	stop = v->stop;
-	pthread_mutex_unlock(&v->notes_lock);
-	return stop;
-}
-
 struct pace {
 	struct volume *v;
-	int64_t started_us;
+	uint64_t done;
+	int64_t due_us; /* monotonic: when that much may be done */
 };
 
-/* As slowly as it is to be. */
+/* As slowly as it is to be.  What it lags behind it does not catch up. */
 static bool keep_pace(uint64_t done, uint64_t total, void *arg)
 {
 	struct pace *pace = arg;
-	uint64_t rate = pace->v->options.detach_bytes_per_second;
-	int64_t due_us = pace->started_us + (int64_t)(done * 1000000 / rate);
+	struct volume *v = pace->v;
+	int64_t now_us = clock_monotonic_us();
+	uint64_t rate;
+	bool thin;
 
-	return !wait_for_stop(pace->v, MAX(due_us - clock_monotonic_us(), (int64_t)0));
+	pthread_mutex_lock(&v->notes_lock);
+	rate = v->detach_rate;
+	thin = v->thin;
+	pthread_mutex_unlock(&v->notes_lock);
+	pace->due_us = MAX(pace->due_us, now_us) + (int64_t)((done - pace->done) * 1000000 / rate);
+	pace->done = done;
+	return !thin && !volume_wait_for_stop(v, &v->detach_wake, pace->due_us - now_us);
+}
+
+/* True when it is time to stop, false when it is to copy. */
+static bool wait_while_thin(struct volume *v)
+{
+	bool stop;
+
+	pthread_mutex_lock(&v->notes_lock);
+	while (!v->stop && v->thin)
+		pthread_cond_wait(&v->detach_wake, &v->notes_lock);
+	stop = v->stop;
+	pthread_mutex_unlock(&v->notes_lock);
+	return stop;
 }
 
 /* What could not be done is tried again: the disk may have been full. */
@@ -359,25 +365,38 @@ static bool keep_pace(uint64_t done, uint64_t total, void *arg)
 static void *detach_main(void *arg)
 {
 	struct volume *v = arg;
-	struct pace pace = {v, clock_monotonic_us()};
 	struct problem why = {""};
-	int r;
+	int r = -ECANCELED;
 
-	while ((r = volume_detach(v, keep_pace, &pace, &why)) < 0 && r != -ECANCELED) {
+	while (r < 0 && !wait_while_thin(v)) {
+		struct pace pace = {.v = v};
+
+		r = volume_detach(v, keep_pace, &pace, &why);
+		if (r == 0 || r == -ECANCELED)
+			continue;
 		volume_note_error(v, "%s", why.text);
-		if (wait_for_stop(v, RETRY_US))
+		if (volume_wait_for_stop(v, &v->detach_wake, RETRY_US))
 			break;
-		pace.started_us = clock_monotonic_us();
 	}
 	return NULL;
+}
+
+int volume_set_detaching(struct volume *volume, bool thin, uint64_t bytes_per_second)
+{
+	if (bytes_per_second && bytes_per_second < VOLUME_DETACH_RATE_MIN)
+		return -ERANGE;
+	pthread_mutex_lock(&volume->notes_lock);
+	volume->thin = thin;
+	volume->detach_rate = bytes_per_second ? bytes_per_second : DETACH_RATE_DEFAULT;
+	pthread_cond_broadcast(&volume->detach_wake);
+	pthread_mutex_unlock(&volume->notes_lock);
+	return 0;
 }
 
 void clone_start_thread(struct volume *v)
 {
 	int r;
 
-	if (!v->options.detach_bytes_per_second)
-		v->options.detach_bytes_per_second = DETACH_RATE_DEFAULT;
 	r = pthread_create(&v->detach_thread, NULL, detach_main, v);
 	v->detach_runs = r == 0;
 	if (r != 0)

@@ -103,7 +103,9 @@ struct volume {
 	pthread_t detach_thread;
 	bool detach_runs;
 	bool detaching;             /* notes_lock */
-	pthread_cond_t detach_wake; /* with notes_lock: it is to stop */
+	bool thin;                  /* it waits until it is not; notes_lock */
+	uint64_t detach_rate;       /* bytes per second; notes_lock */
+	pthread_cond_t detach_wake; /* with notes_lock: it is to stop, or to begin */
 	uint64_t shared_bytes;      /* of the base, in files that are not its own; notes_lock */
 
 	/* The thread that repacks. */
@@ -218,6 +220,8 @@ void repack_start_thread(struct volume *v);
 void repack_stop_thread(struct volume *v);
 
 /* maintain.c */
+/* True when a thread of the volume's is to stop, of which `wake` tells; else after `us`. */
+bool volume_wait_for_stop(struct volume *v, pthread_cond_t *wake, int64_t us);
 int volume_start_thread(struct volume *v);
 void volume_stop_thread(struct volume *v);
 /*

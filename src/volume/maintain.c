@@ -125,6 +125,21 @@ static void *run(void *arg)
 	return NULL;
 }
 
+bool volume_wait_for_stop(struct volume *v, pthread_cond_t *wake, int64_t us)
+{
+	int64_t until = clock_realtime_us() + us;
+	struct timespec deadline = {until / 1000000, until % 1000000 * 1000};
+	bool stop;
+	int r = 0;
+
+	pthread_mutex_lock(&v->notes_lock);
+	while (!v->stop && r == 0)
+		r = pthread_cond_timedwait(wake, &v->notes_lock, &deadline);
+	stop = v->stop;
+	pthread_mutex_unlock(&v->notes_lock);
+	return stop;
+}
+
 int volume_start_thread(struct volume *v)
 {
 	int r = pthread_create(&v->thread, NULL, run, v);
@@ -132,7 +147,7 @@ int volume_start_thread(struct volume *v)
 	v->thread_runs = r == 0;
 	if (r == 0 && v->options.repack)
 		repack_start_thread(v);
-	if (r == 0 && v->attached && !v->options.thin)
+	if (r == 0 && v->attached)
 		clone_start_thread(v);
 	return -r;
 }

@@ -313,14 +313,11 @@ static bool slowly(uint64_t done, uint64_t total, void *arg)
 	int64_t ahead = due - clock_monotonic_us();
 	bool stop;
 
+	ahead = MAX(ahead, (int64_t)0);
+	ahead = MIN(ahead, (int64_t)1000000);
+	stop = volume_wait_for_stop(v, &v->repack_wake, ahead);
 	pthread_mutex_lock(&v->notes_lock);
-	if (ahead > 0 && !v->stop) {
-		int64_t until = clock_realtime_us() + MIN(ahead, INT64_C(1000000));
-		struct timespec deadline = {until / 1000000, until % 1000000 * 1000};
-
-		pthread_cond_timedwait(&v->repack_wake, &v->notes_lock, &deadline);
-	}
-	stop = v->stop || v->space_short;
+	stop = stop || v->space_short;
 	pthread_mutex_unlock(&v->notes_lock);
 	return !stop;
 }
@@ -358,21 +355,6 @@ static int repack_step(struct volume *v)
 	return 1;
 }
 
-static bool wait_for_stop(struct volume *v, int64_t us)
-{
-	int64_t until = clock_realtime_us() + us;
-	struct timespec deadline = {until / 1000000, until % 1000000 * 1000};
-	bool stop;
-	int r = 0;
-
-	pthread_mutex_lock(&v->notes_lock);
-	while (!v->stop && r == 0)
-		r = pthread_cond_timedwait(&v->repack_wake, &v->notes_lock, &deadline);
-	stop = v->stop;
-	pthread_mutex_unlock(&v->notes_lock);
-	return stop;
-}
-
 static void *repack_main(void *arg)
 {
 	struct volume *v = arg;
@@ -380,7 +362,7 @@ static void *repack_main(void *arg)
 
 	/* Whoever else wants the processor goes first. */
 	(void)setpriority(PRIO_PROCESS, syscall(SYS_gettid), 19);
-	while (!wait_for_stop(v, more ? 0 : 1000000))
+	while (!volume_wait_for_stop(v, &v->repack_wake, more ? 0 : 1000000))
 		more = tape_broken(v->tape) ? 0 : repack_step(v);
 	return NULL;
 }

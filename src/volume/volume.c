@@ -613,6 +613,9 @@ int volume_open(struct disk *disk, const struct volume_options *options, struct 
 	v->history_max = from_le64(super.history_max);
 	v->attached = from_le32(super.attached);
 	v->holds = v->attached + options->hold;
+	r = volume_set_detaching(v, options->thin, options->detach_bytes_per_second);
+	if (r < 0)
+		return problem_errno(why, r, "cannot detach as slowly as that");
 	r = recover(v, why);
 	if (r < 0)
 		return r;

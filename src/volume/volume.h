@@ -350,6 +350,13 @@ void volume_release(struct volume *volume);
 int volume_detach(struct volume *volume, bool (*progress)(uint64_t done, uint64_t total, void *arg),
 		  void *arg, struct problem *why);
 
+/*
+ * How the thread goes about it from now on: not at all (`thin`), or at `bytes_per_second`, 0: 32
+ * MiB/s.  -ERANGE below VOLUME_DETACH_RATE_MIN.
+ */
+#define VOLUME_DETACH_RATE_MIN (64 * 1024)
+int volume_set_detaching(struct volume *volume, bool thin, uint64_t bytes_per_second);
+
 /* The volume on `disk`, which need not be open: is it an attached clone?  1, 0, -ENOENT when there
  * is no volume, or -errno. */
 int volume_is_attached(struct disk *disk);

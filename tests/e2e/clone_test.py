@@ -161,6 +161,31 @@ def a_clone_that_is_killed_while_it_detaches_goes_on():
     check(ids(staging) == [1, 2, 3, 4, 300] and ids(shop) == [1, 2, 3, 4], "rows")
 
 
+def a_thin_clone_detaches_when_it_is_told_to_as_fast_as_it_is_told():
+    need_cluster()
+    slim = clone(shop, "slim", "--thin", "--no-start")
+    for words, text in ((("shop", "--detach"), "not a clone"), (("slim", "--detach-rate", "1K"), "no less than 64.0 KiB")):
+        done = home.run("modify", *words, check=False)
+        check(done.returncode != 0 and text in done.stderr and done.stderr.count("\n") == 1, f"{words}: {done.stderr!r}")
+    check("goes on sharing" in slim.run("modify", "--detach-rate", "1M").stdout, "it is not thin")
+    slim.run("start")
+    status = slim.status()
+    check(status["thin"] and status["attached"] and status["detach_rate"] == MEGABYTE, str(status))
+    shared = status["bytes"]["shared"]
+    start = time.monotonic()
+    check(slim.json("modify", "--detach")["attached"], "it has detached at once")
+    kill(status["keeper_pid"])
+    slim.revive()
+    status = slim.status()
+    check(not status["thin"] and status["attached"], "it forgot, or did not mind the rate")
+    check(shared - status["bytes"]["shared"] <= (time.monotonic() - start + 1) * MEGABYTE, f"too fast: {shared} {status['bytes']}")
+    slim.run("modify", "--detach-rate", "1G")
+    wait_for(lambda: not slim.status()["attached"], 60, "it to detach")
+    check("has detached already" in slim.run("modify", "--detach").stdout, "modify")
+    wait_for(lambda: shop.status()["clones"] == ["lab"], 10, "the parent to notice")
+    home.run("delete", "slim", "--yes")
+
+
 def clones_of_clones_outlive_all_others():
     need_cluster()
     grandchild = clone(Cluster(home, "lab"), "grandchild", "--no-start", "--at", "mark:ready")
@@ -192,5 +217,6 @@ main(
     a_parent_stays_as_long_as_it_is_needed,
     bad_input_makes_no_clone,
     a_clone_that_is_killed_while_it_detaches_goes_on,
+    a_thin_clone_detaches_when_it_is_told_to_as_fast_as_it_is_told,
     clones_of_clones_outlive_all_others,
 )

@@ -54,6 +54,10 @@ static void every_request_is_read_with_its_arguments(void)
 	check(parse_ok("{\"unspill\":1,\"do\":\"modify\",\"window_us\":0}").history_max == -1);
 	check(parse_ok("{\"unspill\":1,\"do\":\"modify\",\"history_max\":5}").history_max == 5);
 	check(parse_ok("{\"unspill\":1,\"do\":\"modify\",\"history_max\":5}").window_us == -1);
+	check(parse_ok("{\"unspill\":1,\"do\":\"modify\",\"detach\":true}").detach);
+	check(parse_ok("{\"unspill\":1,\"do\":\"modify\",\"detach\":true}").detach_rate == -1);
+	check(parse_ok("{\"unspill\":1,\"do\":\"modify\",\"detach_rate\":0}").detach_rate == 0);
+	check(!parse_ok("{\"unspill\":1,\"do\":\"modify\",\"detach_rate\":9}").detach);
 	request = parse_ok("{\"unspill\":1,\"do\":\"backtrack\",\"to\":{\"time_us\":17},\"asked_"
 			   "time_us\":18}");
 	check(request.moment.kind == AT_TIME && request.moment.time_us == 17 &&
@@ -95,6 +99,8 @@ static void what_is_wrong_is_named(void)
 	is_refused("{\"unspill\":1,\"do\":\"explode\"}", -EINVAL, "explode");
 	is_refused("{\"unspill\":1,\"do\":\"modify\"}", -EINVAL, "window_us");
 	is_refused("{\"unspill\":1,\"do\":\"modify\",\"history_max\":-1}", -EINVAL, "history_max");
+	is_refused("{\"unspill\":1,\"do\":\"modify\",\"detach\":false}", -EINVAL, "detach");
+	is_refused("{\"unspill\":1,\"do\":\"modify\",\"detach_rate\":-1}", -EINVAL, "detach_rate");
 	is_refused("{\"unspill\":1,\"do\":\"modify\",\"window_us\":-1}", -EINVAL, "window_us");
 	is_refused("{\"unspill\":1,\"do\":\"modify\",\"window_us\":1.5}", -EINVAL, "window_us");
 	is_refused("{\"unspill\":1,\"do\":\"modify\",\"window_us\":9223372036854775807}", -EINVAL,
