@@ -120,23 +120,11 @@ static int compared(void *arg, uint64_t rows)
 
 /* --- One table -------------------------------------------------------------------------------- */
 
-/* What the server says of how it is made, without the number that the next row gets. */
 static char *definition_of(struct state *state, const char *schema, const char *name)
 {
-	struct sql_definition *definition;
-	char *text, *number, *end;
+	char *text = NULL;
 
-	if (sql_define(state->sql, schema, name, &definition, NULL) < 0)
-		return NULL;
-	text = xstrdup(definition->table);
-	sql_definition_free(definition);
-	number = strstr(text, " AUTO_INCREMENT=");
-	if (number) {
-		end = number + strlen(" AUTO_INCREMENT=");
-		end += strspn(end, "0123456789");
-		memmove(number, end, strlen(end) + 1);
-	}
-	return text;
+	return sql_show(state->sql, schema, name, &text, NULL) < 0 ? NULL : text;
 }
 
 static void print_lines(const char *prefix, const char *text)
@@ -468,7 +456,8 @@ const struct command command_diff = {
 			{"to", .argument = "MOMENT", .text = "The later one; now if left out."},
 			{"table", .argument = "TABLE",
 			 .text = "Only this table, and the rows themselves: SCHEMA.TABLE, or TABLE "
-				 "where only one schema has it."},
+				 "where only one schema has it. PostgreSQL: "
+				 "[DATABASE.][SCHEMA.]TABLE."},
 			{"limit", .argument = "N",
 			 .text = "Show at most so many rows; 20 if left out."},
 			OPTION_JSON("the differences"),

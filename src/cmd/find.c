@@ -67,7 +67,9 @@ static int probe(struct search *search, int64_t lsn, bool *ret)
 	ending = connect_state(search);
 	if (ending != END_OK)
 		return ending;
-	r = ask_server(search, &n, &why);
+	r = sql_use(search->state.sql, search->schema, &why);
+	if (r == 0)
+		r = ask_server(search, &n, &why);
 	if (r < 0 && r != -ENOENT)
 		return fail_sql(search->typed, r, &why);
 	*ret = r == 0 && n > 0;
@@ -182,6 +184,8 @@ static int look_at_end(struct search *search, bool *ret)
 	r = sql_find_table(search->state.sql, typed_value(typed, "table"), &search->schema,
 			   &search->table, &why);
 	if (r == 0)
+		r = sql_use(search->state.sql, search->schema, &why);
+	if (r == 0)
 		r = ask_server(search, &n, &why);
 	if (r < 0)
 		return fail_sql(typed, r, &why);
@@ -293,7 +297,8 @@ const struct command command_find_moment = {
 	.options =
 		{
 			{"table", .argument = "TABLE", .required = true,
-			 .text = "SCHEMA.TABLE, or TABLE where only one schema has it."},
+			 .text = "SCHEMA.TABLE, or TABLE where only one schema has it. PostgreSQL: "
+				 "[DATABASE.][SCHEMA.]TABLE."},
 			{"since", .argument = "MOMENT", .required = true,
 			 .text = "Where to begin: a time, mark:NAME, lsn:N, or a duration such as "
 				 "2h for two hours ago. It must not be true there."},

@@ -274,6 +274,30 @@ static void emit(void *arg, const struct buffer *statement)
 	json_array_append_new(job->sample, text ? text : json_string("(not UTF-8)"));
 }
 
+/*
+ * TRUNCATE may have put automatic numbers back, too: rows that return would meet new ones.  A patch
+ * has it last, and says so whatever they are; where there is no such thing any more nothing is
+ * done.
+ */
+static int numbers_back(struct job *job, bool really, struct problem *why)
+{
+	const struct sql_table *table = job->before.table;
+	CLEANUP(sql_statements) struct sql_statements numbers = {0};
+	int r;
+
+	r = sql_numbers(job->before.sql, table->schema, table->name, &numbers, why);
+	for (size_t i = 0; i < numbers.count && r == 0; i++) {
+		const struct buffer text = {.data = (uint8_t *)numbers.texts[i],
+					    .size = strlen(numbers.texts[i])};
+
+		if (!really)
+			emit(job, &text);
+		else if ((r = sql_run_buffer(job->live.sql, &text, NULL, why)) == -ENOENT)
+			r = 0;
+	}
+	return r;
+}
+
 static int rows_back(struct job *job, bool really)
 {
 	const struct repair_options options = {
@@ -285,11 +309,17 @@ static int rows_back(struct job *job, bool really)
 		.arg = job,
 	};
 	struct problem why = {""};
-	int r;
+	int r = 0;
 
 	json_array_clear(job->conflicts);
 	progress_step(&job->progress, really ? "putting rows back" : "looking at the rows of now");
-	r = repair_rows(job->live.sql, &job->live.shape, &job->spool, &options, &job->report, &why);
+	if (really)
+		r = numbers_back(job, true, &why);
+	if (r == 0)
+		r = repair_rows(job->live.sql, &job->live.shape, &job->spool, &options,
+				&job->report, &why);
+	if (r == 0 && job->file)
+		r = numbers_back(job, false, &why);
 	progress_done(&job->progress, r == 0);
 	if (r == -EINTR)
 		return fail(job->typed, END_CANCELLED, "cancelled; %s",
@@ -429,13 +459,13 @@ static void print_triggers(const struct job *job)
 {
 	const struct sql_table *table = is_whole(job) ? NULL : job->live.table;
 
-	if (!table || !table->trigger_count || sql_silences_triggers(job->live.sql))
+	if (!table || !table->trigger_count)
 		return;
 	printf("  triggers     fire for these rows, too, which this server cannot be told to "
 	       "leave:\n");
 	for (size_t i = 0; i < table->trigger_count; i++)
 		printf("               %s\n", table->triggers[i]);
-	printf("               (they can tell by @unspill_repair, which is 1)\n");
+	printf("               (%s)\n", sql_trigger_hint(job->live.sql));
 }
 
 static void print_counts(const struct job *job, bool really)
@@ -687,7 +717,8 @@ const struct command command_repair = {
 	.options =
 		{
 			{"table", .argument = "TABLE", .required = true,
-			 .text = "SCHEMA.TABLE, or TABLE where only one schema has it."},
+			 .text = "SCHEMA.TABLE, or TABLE where only one schema has it. PostgreSQL: "
+				 "[DATABASE.][SCHEMA.]TABLE."},
 			{"to", .argument = "MOMENT", .required = true,
 			 .text = "Before the mistake: a time, mark:NAME or lsn:N."},
 			{"until", .argument = "MOMENT",
@@ -719,7 +750,7 @@ const struct command command_repair = {
 		"(--until), and now. A row is put back where now is what the mistake left; one "
 		"that somebody changed again since is a conflict. Rows that the mistake added are "
 		"deleted, those that it removed come back. A table that is gone comes back whole, "
-		"with its indexes, foreign keys and triggers.\n\n"
+		"with its indexes, foreign keys, triggers, automatic numbers and grants.\n\n"
 		"The two states of the past are read on throw-away servers. The live server goes "
 		"on, nobody is disconnected, and only the rows that differ are touched, in one "
 		"transaction, each by a statement that changes it only if it still is what it was "

@@ -5,11 +5,26 @@
 #include "base/alloc.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* Move the i-th element of `from` to `to`. */
 static void move(struct change_list *from, size_t i, struct change_list *to)
 {
 	change_list_add(to, &from->pairs[i], take(from->now[i]));
+}
+
+/* Something differs that no UPDATE sets: the row is taken out and put in again. */
+static bool is_replaced(const struct shape *shape, const struct row *before, const struct row *now)
+{
+	CLEANUP(free) struct sql_value *was = xcalloc(shape->set_from, sizeof *was);
+	CLEANUP(free) struct sql_value *is = xcalloc(shape->set_from, sizeof *is);
+
+	row_values(before, was, shape->set_from);
+	row_values(now, is, shape->set_from);
+	for (size_t i = shape->key_count; i < shape->set_from; i++)
+		if (was[i].size != is[i].size || memcmp(was[i].data, is[i].data, was[i].size))
+			return true;
+	return false;
 }
 
 static void emit_change(struct repair *repair, const struct pair *pair, const struct row *now,
@@ -18,6 +33,11 @@ static void emit_change(struct repair *repair, const struct pair *pair, const st
 	const struct row *before = pair->before;
 	CLEANUP(buffer) struct buffer text = {0};
 
+	if (change == CHANGE_UPDATE && is_replaced(repair->shape, before, now)) {
+		emit_change(repair, pair, now, CHANGE_DELETE);
+		emit_change(repair, pair, NULL, CHANGE_INSERT);
+		return;
+	}
 	if (change == CHANGE_DELETE)
 		shape_put_delete(repair->shape, repair->sql, &text, now);
 	else if (change == CHANGE_UPDATE)
@@ -32,7 +52,7 @@ static int execute_change(struct repair *repair, const struct pair *pair, const 
 			  enum change change, uint64_t *ret_rows, struct problem *why)
 {
 	const struct shape *shape = repair->shape;
-	size_t set = shape->count - shape->key_count;
+	size_t set = shape->count - shape->set_from;
 	struct sql_value *values = repair->values;
 
 	if (change == CHANGE_INSERT) {
@@ -45,11 +65,51 @@ static int execute_change(struct repair *repair, const struct pair *pair, const 
 		return sql_execute(repair->delete, values, shape->key_count + shape->count,
 				   ret_rows, why);
 	}
+	if (is_replaced(shape, pair->before, now)) {
+		int r = shape->partial ? problem(why, -EINVAL,
+						 "the column '%s' is always numbered by the "
+						 "server: it comes back with its whole row only",
+						 shape->columns[shape->key_count]->name)
+				       : 0;
+
+		if (r == 0)
+			r = execute_change(repair, pair, now, CHANGE_DELETE, ret_rows, why);
+
+		return r < 0 || !*ret_rows
+			       ? r
+			       : execute_change(repair, pair, NULL, CHANGE_INSERT, ret_rows, why);
+	}
 	row_values(pair->before, values, shape->count);
-	memmove(values, values + shape->key_count, set * sizeof *values);
+	memmove(values, values + shape->set_from, set * sizeof *values);
 	row_values(now, values + set, shape->key_count);
-	row_values(now, values + shape->count, shape->count);
-	return sql_execute(repair->update, values, 2 * shape->count, ret_rows, why);
+	row_values(now, values + set + shape->key_count, shape->count);
+	return sql_execute(repair->update, values, set + shape->key_count + shape->count, ret_rows,
+			   why);
+}
+
+/* An error ends all that was done since the last savepoint; those cost, so they are made for each
+ * row only where a batch has met an error. */
+static bool is_whole_batch(const struct repair *repair)
+{
+	return sql_errors_end_transactions(repair->sql) && !repair->careful;
+}
+
+static int try_change(struct repair *repair, const struct pair *pair, const struct row *now,
+		      enum change change, uint64_t *ret_rows, struct problem *why)
+{
+	int r = 0;
+
+	if (repair->careful)
+		r = sql_run(repair->sql, "SAVEPOINT unspill_row", NULL, why);
+	if (r == 0)
+		r = execute_change(repair, pair, now, change, ret_rows, why);
+	if (!repair->careful || (r < 0 && r != -EEXIST))
+		return r;
+	if (sql_run(repair->sql,
+		    r == 0 ? "RELEASE SAVEPOINT unspill_row" : "ROLLBACK TO SAVEPOINT unspill_row",
+		    NULL, why) < 0)
+		return -EIO;
+	return r;
 }
 
 static void count_change(struct repair *repair, enum change change)
@@ -70,8 +130,8 @@ static int change_one(struct repair *repair, struct change_list *list, size_t i,
 	if (repair->options->emit)
 		emit_change(repair, pair, list->now[i], change);
 	else
-		r = execute_change(repair, pair, list->now[i], change, &rows, why);
-	if (r == -EEXIST) {
+		r = try_change(repair, pair, list->now[i], change, &rows, why);
+	if (r == -EEXIST && !is_whole_batch(repair)) {
 		move(list, i, &repair->deferred);
 		return 0;
 	}
@@ -106,7 +166,7 @@ static int insert_many(struct repair *repair, struct change_list *list, size_t i
 	size_t n = repair->inserts_rows;
 	int r;
 
-	if (repair->options->emit || list->count - i < n)
+	if (repair->options->emit || repair->careful || list->count - i < n)
 		return false;
 	for (size_t j = 0; j < n; j++) {
 		if (!list->pairs[i + j].before || list->now[i + j])
@@ -116,7 +176,7 @@ static int insert_many(struct repair *repair, struct change_list *list, size_t i
 	}
 	r = sql_execute(repair->inserts, repair->values, n * shape->count, NULL, why);
 	if (r < 0)
-		return r == -EEXIST ? false : r;
+		return r == -EEXIST && !is_whole_batch(repair) ? false : r;
 	for (size_t j = 0; j < n; j++) {
 		count_change(repair, CHANGE_INSERT);
 		move(list, i + j, changed);
@@ -141,16 +201,51 @@ static int insert_all(struct repair *repair, struct change_list *list, struct ch
 	return r < 0 ? r : 0;
 }
 
+static int change_each(struct repair *repair, struct change_list *list, struct change_list *changed,
+		       struct problem *why)
+{
+	int r;
+
+	r = change_kind(repair, list, CHANGE_DELETE, changed, why);
+	if (r == 0)
+		r = change_kind(repair, list, CHANGE_UPDATE, changed, why);
+	return r < 0 ? r : insert_all(repair, list, changed, why);
+}
+
+/* All at once; when one of them has no room, again from the start, row by row. */
+static int change_batch(struct repair *repair, struct change_list *list,
+			struct change_list *changed, struct problem *why)
+{
+	struct repair_report report = *repair->report;
+	int r;
+
+	if (!is_whole_batch(repair) || repair->options->emit)
+		return change_each(repair, list, changed, why);
+	r = sql_run(repair->sql, "SAVEPOINT unspill_batch", NULL, why);
+	if (r == 0)
+		r = change_each(repair, list, changed, why);
+	if (r == 0)
+		return sql_run(repair->sql, "RELEASE SAVEPOINT unspill_batch", NULL, why);
+	if (r != -EEXIST)
+		return r;
+	r = sql_run(repair->sql, "ROLLBACK TO SAVEPOINT unspill_batch", NULL, why);
+	*repair->report = report;
+	for (size_t i = 0; i < changed->count; i++)
+		move(changed, i, list);
+	changed->count = 0;
+	repair->careful = true;
+	if (r == 0)
+		r = change_each(repair, list, changed, why);
+	repair->careful = false;
+	return r;
+}
+
 int change_rows(struct repair *repair, struct change_list *list, struct problem *why)
 {
 	CLEANUP(change_list) struct change_list changed = {0};
 	int r;
 
-	r = change_kind(repair, list, CHANGE_DELETE, &changed, why);
-	if (r == 0)
-		r = change_kind(repair, list, CHANGE_UPDATE, &changed, why);
-	if (r == 0)
-		r = insert_all(repair, list, &changed, why);
+	r = change_batch(repair, list, &changed, why);
 	if (r < 0)
 		return r;
 	change_list_done(list);
@@ -171,7 +266,7 @@ static int delete_copies(struct repair *repair, const struct change_list *list, 
 	int r;
 
 	sql_put(&text, "DELETE FROM ");
-	sql_put_table(repair->sql, &text, shape->table->schema, shape->table->name);
+	sql_put_rows_of(repair->sql, &text, shape->table);
 	sql_put(&text, " WHERE ");
 	sql_put_hash(repair->sql, &text, shape->columns, shape->count);
 	sql_put(&text, " IN (0");
@@ -198,8 +293,7 @@ static void emit_copies(struct repair *repair, const struct pair *pair, const st
 
 	if (now) {
 		sql_put(&text, "DELETE FROM ");
-		sql_put_table(repair->sql, &text, repair->shape->table->schema,
-			      repair->shape->table->name);
+		sql_put_rows_of(repair->sql, &text, repair->shape->table);
 		sql_put(&text, " WHERE ");
 		shape_put_same(repair->shape, repair->sql, &text, now);
 		repair_emit(repair, &text);

@@ -31,7 +31,7 @@ static uint64_t rows_per_range(const struct compare *compare)
 static void put_from(const struct compare_side *side, struct buffer *out)
 {
 	sql_put(out, " FROM ");
-	sql_put_table(side->sql, out, side->shape->table->schema, side->shape->table->name);
+	sql_put_rows_of(side->sql, out, side->shape->table);
 }
 
 /* WHERE key > low AND key <= high; an end that is NULL is open. */

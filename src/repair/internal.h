@@ -25,6 +25,7 @@ struct repair {
 	struct sql_statement *insert, *inserts, *update, *delete;
 	size_t inserts_rows;         /* that `inserts` has */
 	struct sql_value *values;    /* enough for the largest of them */
+	bool careful;                /* each row by itself: one of the batch had no room */
 	struct change_list deferred; /* met a unique value that another row still has */
 };
 

@@ -100,7 +100,7 @@ static void put_children(const struct repair *repair, struct buffer *out,
 	sql_put(out, "SELECT COUNT(*) FROM (SELECT ");
 	put_names(repair->sql, out, reference->columns, reference->count, ",");
 	sql_put(out, " FROM ");
-	sql_put_table(repair->sql, out, shape->table->schema, shape->table->name);
+	sql_put_rows_of(repair->sql, out, shape->table);
 	sql_put(out, " WHERE ");
 	for (size_t i = 0; i < touched->count; i++) {
 		sql_put(out, i ? " OR (" : "(");

@@ -345,7 +345,7 @@ static int prepare_all(struct repair *repair, struct problem *why)
 		return r;
 	shape_put_delete(shape, repair->sql, &text, NULL);
 	r = prepare(repair, &repair->delete, &text, why);
-	if (r < 0 || shape->key_count == shape->count)
+	if (r < 0 || shape->set_from == shape->count)
 		return r;
 	shape_put_update(shape, repair->sql, &text, NULL, NULL);
 	return prepare(repair, &repair->update, &text, why);

@@ -39,6 +39,13 @@ static int check_names(const struct sql_table *table, const char *const *names, 
 	return 0;
 }
 
+static bool is_listed(const char *const *names, const char *name)
+{
+	while (*names && strcmp(*names, name) != 0)
+		names++;
+	return *names;
+}
+
 int shape_init(struct shape *shape, const struct sql_table *table, const char *const *names,
 	       const char *where, struct problem *why)
 {
@@ -51,6 +58,10 @@ int shape_init(struct shape *shape, const struct sql_table *table, const char *c
 	shape->columns = xcalloc(table->count, sizeof *shape->columns);
 	for (size_t i = 0; i < table->key_count; i++)
 		look_at(shape, &table->columns[table->key[i]]);
+	for (size_t i = 0; i < table->count; i++)
+		if (table->columns[i].fixed && (!names || is_listed(names, table->columns[i].name)))
+			look_at(shape, &table->columns[i]);
+	shape->set_from = shape->count;
 	for (size_t i = 0; names && names[i]; i++)
 		look_at(shape, sql_column_find(table, names[i]));
 	for (size_t i = 0; i < table->count; i++) {
@@ -61,6 +72,7 @@ int shape_init(struct shape *shape, const struct sql_table *table, const char *c
 	}
 	shape->bag = !table->key_count;
 	shape->key_count = shape->bag ? shape->count : table->key_count;
+	shape->set_from = MAX(shape->set_from, shape->key_count);
 	return 0;
 }
 
@@ -88,7 +100,7 @@ void shape_put_select(const struct shape *shape, const struct sql *sql, struct b
 	else
 		sql_put(out, ",1");
 	sql_put(out, " FROM ");
-	sql_put_table(sql, out, shape->table->schema, shape->table->name);
+	sql_put_rows_of(sql, out, shape->table);
 }
 
 static uint64_t number_of(const struct sql_value *value)
@@ -224,7 +236,9 @@ void shape_put_insert(const struct shape *shape, const struct sql *sql, struct b
 		sql_put(out, i ? "," : " (");
 		sql_put_name(sql, out, shape->columns[i]->name);
 	}
-	sql_put(out, ") VALUES ");
+	buffer_put8(out, ')');
+	sql_put_before_values(sql, out);
+	sql_put(out, " VALUES ");
 	for (size_t i = 0; i < count; i++) {
 		sql_put(out, i ? "," : "");
 		put_values(shape, sql, out, rows ? rows[i] : NULL);
@@ -263,9 +277,9 @@ void shape_put_update(const struct shape *shape, const struct sql *sql, struct b
 	if (before)
 		row_values(before, values, shape->count);
 	sql_put(out, "UPDATE ");
-	sql_put_table(sql, out, shape->table->schema, shape->table->name);
-	for (size_t i = shape->key_count; i < shape->count; i++) {
-		sql_put(out, i > shape->key_count ? "," : " SET ");
+	sql_put_rows_of(sql, out, shape->table);
+	for (size_t i = shape->set_from; i < shape->count; i++) {
+		sql_put(out, i > shape->set_from ? "," : " SET ");
 		sql_put_name(sql, out, shape->columns[i]->name);
 		buffer_put8(out, '=');
 		sql_put_given(sql, out, shape->columns[i], before ? &values[i] : NULL);
@@ -278,6 +292,6 @@ void shape_put_delete(const struct shape *shape, const struct sql *sql, struct b
 		      const struct row *now)
 {
 	sql_put(out, "DELETE FROM ");
-	sql_put_table(sql, out, shape->table->schema, shape->table->name);
+	sql_put_rows_of(sql, out, shape->table);
 	put_exactly(shape, sql, out, now);
 }

@@ -12,6 +12,7 @@ struct shape {
 	const struct sql_table *table; /* borrowed */
 	const struct sql_column **columns;
 	size_t count, key_count;
+	size_t set_from; /* what an UPDATE sets: behind the key, and what it may not set */
 	bool bag;
 	bool partial;      /* not all columns that can be written */
 	const char *where; /* SQL; NULL: all rows */

@@ -38,11 +38,31 @@ static int run_text(struct copy *copy, const char *text, struct problem *why)
 	return run(copy, &buffer, why);
 }
 
+static int run_all(struct copy *copy, const struct sql_statements *statements, struct problem *why)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < statements->count && r == 0; i++)
+		r = run_text(copy, statements->texts[i], why);
+	return r;
+}
+
+static int continue_numbers(struct copy *copy, struct problem *why)
+{
+	const struct sql_table *table = copy->shape.table;
+	CLEANUP(sql_statements) struct sql_statements numbers = {0};
+	int r;
+
+	r = sql_numbers(copy->past, table->schema, table->name, &numbers, why);
+	return r < 0 ? r : run_all(copy, &numbers, why);
+}
+
 /* --- The definition --------------------------------------------------------------------------- */
 
 /* "CREATE TABLE `users` (..." with another name. */
-static int create_table(struct copy *copy, const char *definition, struct problem *why)
+static int create_table(struct copy *copy, const struct sql_definition *made, struct problem *why)
 {
+	const char *definition = made->before.texts[0];
 	CLEANUP(buffer) struct buffer name = {0};
 	CLEANUP(buffer) struct buffer text = {0};
 	const char *at;
@@ -85,14 +105,12 @@ static int create_rest(struct copy *copy, const struct sql_definition *definitio
 	CLEANUP(buffer) struct buffer text = {0};
 	int r;
 
-	if (!definition->after_count)
+	if (!definition->after.count)
 		return 0;
 	sql_put(&text, "USE ");
 	sql_put_name(copy->live, &text, copy->shape.table->schema);
 	r = run(copy, &text, why);
-	for (size_t i = 0; i < definition->after_count && r == 0; i++)
-		r = run_text(copy, definition->after[i], why);
-	return r;
+	return r < 0 ? r : run_all(copy, &definition->after, why);
 }
 
 /* --- The rows --------------------------------------------------------------------------------- */
@@ -107,13 +125,20 @@ static int insert(struct copy *copy, const struct row *const *rows, size_t count
 	return run(copy, &text, why);
 }
 
+static int tell(struct copy *copy)
+{
+	bool wanted = copy->options && copy->options->progress;
+
+	return wanted ? copy->options->progress(copy->options->arg, copy->rows) : 0;
+}
+
 static int commit_and_go_on(struct copy *copy, struct problem *why)
 {
 	int r;
 
 	r = run_text(copy, "COMMIT", why);
-	if (r == 0 && copy->options && copy->options->progress)
-		r = copy->options->progress(copy->options->arg, copy->rows);
+	if (r == 0)
+		r = tell(copy);
 	return r < 0 ? r : run_text(copy, "START TRANSACTION", why);
 }
 
@@ -124,7 +149,7 @@ static void free_rows(struct row **rows, size_t *count)
 	*count = 0;
 }
 
-static int copy_rows(struct copy *copy, struct problem *why)
+static int copy_rows(struct copy *copy, bool at_once, struct problem *why)
 {
 	struct row *rows[INSERT_ROWS];
 	const struct shape *shape = &copy->shape;
@@ -132,7 +157,7 @@ static int copy_rows(struct copy *copy, struct problem *why)
 	struct sql_row row;
 	int r, more;
 
-	r = run_text(copy, "START TRANSACTION", why);
+	r = at_once ? 0 : run_text(copy, "START TRANSACTION", why);
 	while (r == 0 && (more = sql_next(copy->past, &row, why)) != 0) {
 		if (more < 0) {
 			r = more;
@@ -147,17 +172,17 @@ static int copy_rows(struct copy *copy, struct problem *why)
 		committed += bytes;
 		bytes = 0;
 		if (r == 0 && committed > COMMIT_BYTES) {
-			r = commit_and_go_on(copy, why);
+			r = at_once ? tell(copy) : commit_and_go_on(copy, why);
 			committed = 0;
 		}
 	}
 	if (r == 0 && count)
 		r = insert(copy, (const struct row *const *)rows, count, why);
 	free_rows(rows, &count);
-	return r < 0 ? r : run_text(copy, "COMMIT", why);
+	return r < 0 || at_once ? r : run_text(copy, "COMMIT", why);
 }
 
-static int copy_all_rows(struct copy *copy, struct problem *why)
+static int copy_all_rows(struct copy *copy, bool at_once, struct problem *why)
 {
 	CLEANUP(buffer) struct buffer text = {0};
 	int r;
@@ -169,7 +194,7 @@ static int copy_all_rows(struct copy *copy, struct problem *why)
 	}
 	r = sql_send(copy->past, &text, why);
 	if (r == 0)
-		r = copy_rows(copy, why);
+		r = copy_rows(copy, at_once, why);
 	sql_drop(copy->past);
 	return r;
 }
@@ -199,7 +224,8 @@ static int compare_new(struct copy *copy, struct problem *why)
 
 /* --- All -------------------------------------------------------------------------------------- */
 
-static int begin(struct copy *copy, const struct sql_table *table, struct problem *why)
+static int begin(struct copy *copy, const struct sql_table *table, bool at_once,
+		 struct problem *why)
 {
 	uint32_t number;
 	int r;
@@ -208,7 +234,8 @@ static int begin(struct copy *copy, const struct sql_table *table, struct proble
 		return problem_errno(why, -errno, "no random number");
 	snprintf(copy->new_name, sizeof copy->new_name, "unspill_repair_%08x", number);
 	copy->new_table = *table;
-	copy->new_table.name = copy->new_name;
+	if (!at_once)
+		copy->new_table.name = copy->new_name;
 	r = shape_init(&copy->shape, table, NULL, NULL, why);
 	return r < 0 ? r : shape_init(&copy->new_shape, &copy->new_table, NULL, NULL, why);
 }
@@ -218,9 +245,9 @@ static int fill_and_name(struct copy *copy, const struct sql_definition *definit
 {
 	int r;
 
-	r = create_table(copy, definition->table, why);
+	r = create_table(copy, definition, why);
 	if (r == 0)
-		r = copy_all_rows(copy, why);
+		r = copy_all_rows(copy, false, why);
 	if (r == 0 && !copy->emit)
 		r = compare_new(copy, why);
 	if (r == 0)
@@ -228,22 +255,47 @@ static int fill_and_name(struct copy *copy, const struct sql_definition *definit
 	return r < 0 ? r : create_rest(copy, definition, why);
 }
 
+/* Where nobody sees what is not committed, the table has its name from the start; indexes are made
+ * when the rows are in. */
+static int all_at_once(struct copy *copy, const struct sql_definition *definition,
+		       struct problem *why)
+{
+	int r;
+
+	r = run_text(copy, "START TRANSACTION", why);
+	if (r == 0)
+		r = run_all(copy, &definition->before, why);
+	if (r == 0)
+		r = copy_all_rows(copy, true, why);
+	if (r == 0)
+		r = continue_numbers(copy, why);
+	if (r == 0)
+		r = run_all(copy, &definition->after, why);
+	if (r == 0 && !copy->emit)
+		r = compare_new(copy, why);
+	return r < 0 ? r : run_text(copy, "COMMIT", why);
+}
+
 static int do_whole(struct copy *copy, const struct sql_table *table, struct problem *why)
 {
 	CLEANUP(sql_definition) struct sql_definition *definition = NULL;
 	int r;
 
-	r = begin(copy, table, why);
+	r = sql_define(copy->past, table->schema, table->name, &definition, why);
 	if (r == 0)
-		r = sql_define(copy->past, table->schema, table->name, &definition, why);
+		r = begin(copy, table, definition->at_once, why);
+	if (r == 0)
+		r = sql_use(copy->live, table->schema, why);
 	for (const char *const *s = sql_repair_settings(copy->live); *s && r == 0; s++)
 		r = sql_run(copy->live, *s, NULL, why);
 	if (r == 0)
-		r = fill_and_name(copy, definition, why);
+		r = definition->at_once ? all_at_once(copy, definition, why)
+					: fill_and_name(copy, definition, why);
 	if (r < 0 && !copy->emit) {
 		sql_drop(copy->live);
 		sql_run(copy->live, "ROLLBACK", NULL, NULL);
-		drop_new(copy, NULL);
+		if (definition && !definition->at_once)
+			drop_new(copy, NULL);
 	}
 	shape_done(&copy->shape);
 	shape_done(&copy->new_shape);

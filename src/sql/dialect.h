@@ -7,6 +7,7 @@ struct sql_dialect {
 	const char *engine;
 	int (*open)(const struct engine_place *place, struct sql **ret, struct problem *why);
 	void (*close)(struct sql *sql);
+	int (*use)(struct sql *sql, const char *schema, struct problem *why); /* NULL: as it is */
 	int (*send)(struct sql *sql, const struct buffer *text, struct problem *why);
 	int (*next)(struct sql *sql, struct sql_row *ret, struct problem *why);
 	/* One statement without rows. */
@@ -19,13 +20,21 @@ struct sql_dialect {
 	void (*statement_free)(struct sql_statement *statement);
 
 	int (*list)(struct sql *sql, struct sql_names *ret, struct problem *why);
+	/* Whether a person may mean it by `wanted`; NULL: NAME or SCHEMA.NAME. */
+	bool (*is_named)(const char *schema, const char *name, const char *wanted);
 	int (*describe)(struct sql *sql, struct sql_table *table, struct problem *why);
 	int (*references)(struct sql *sql, const char *schema, const char *name, bool of_parent,
 			  struct sql_reference **ret, size_t *ret_count, struct problem *why);
+	int (*show)(struct sql *sql, const char *schema, const char *name, char **ret,
+		    struct problem *why);
 	int (*define)(struct sql *sql, const char *schema, const char *name,
 		      struct sql_definition *definition, struct problem *why);
+	int (*numbers)(struct sql *sql, const char *schema, const char *name,
+		       struct sql_statements *ret, struct problem *why); /* NULL: none */
 
 	char quote; /* around identifiers; doubled within */
+	/* NULL: `schema`.`name` */
+	void (*put_table)(struct buffer *out, const char *schema, const char *name);
 	void (*put_text)(struct buffer *out, const char *text);
 	void (*put_read)(struct buffer *out, const struct sql_column *column);
 	void (*put_same)(struct buffer *out, const struct sql_column *column,
@@ -41,7 +50,9 @@ struct sql_dialect {
 			  const struct sql_value *value);
 	const char *const *session_settings; /* NULL-terminated */
 	const char *const *repair_settings;
-	bool silences_triggers;
+	const char *before_values; /* NULL: nothing */
+	const char *trigger_hint;
+	bool errors_end_transactions;
 };
 
 /* What every connection begins with; a dialect's own is larger. */
@@ -55,6 +66,7 @@ struct sql_statement {
 };
 
 extern const struct sql_dialect sql_mariadb;
+extern const struct sql_dialect sql_postgres;
 
 /* An identifier between quotes of that kind. */
 void dialect_put_name(struct buffer *out, char quote, const char *name);

@@ -288,6 +288,7 @@ const struct sql_dialect sql_mariadb = {
 	.list = mariadb_list,
 	.describe = mariadb_describe,
 	.references = mariadb_references,
+	.show = mariadb_show,
 	.define = mariadb_define,
 	.quote = '`',
 	.put_text = mariadb_put_text,
@@ -300,4 +301,5 @@ const struct sql_dialect sql_mariadb = {
 	.put_shown = mariadb_put_shown,
 	.session_settings = settings,
 	.repair_settings = repair_settings,
+	.trigger_hint = "they can tell by @unspill_repair, which is 1",
 };

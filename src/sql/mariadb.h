@@ -8,6 +8,8 @@ int mariadb_list(struct sql *sql, struct sql_names *ret, struct problem *why);
 int mariadb_describe(struct sql *sql, struct sql_table *table, struct problem *why);
 int mariadb_references(struct sql *sql, const char *schema, const char *name, bool of_parent,
 		       struct sql_reference **ret, size_t *ret_count, struct problem *why);
+int mariadb_show(struct sql *sql, const char *schema, const char *name, char **ret,
+		 struct problem *why);
 int mariadb_define(struct sql *sql, const char *schema, const char *name,
 		   struct sql_definition *definition, struct problem *why);
 

@@ -378,27 +378,52 @@ static char *set_mode(const char *mode)
 	return (char *)take(text.data);
 }
 
+static int show_table(struct sql *sql, const char *schema, const char *name, char **ret,
+		      struct problem *why)
+{
+	int r;
+
+	r = sql_run(sql, "SET sql_quote_show_create = 1", NULL, why);
+	return r < 0 ? r : show_create(sql, "TABLE", schema, name, 1, ret, why);
+}
+
+int mariadb_show(struct sql *sql, const char *schema, const char *name, char **ret,
+		 struct problem *why)
+{
+	char *text, *number, *end;
+	int r;
+
+	r = show_table(sql, schema, name, &text, why);
+	if (r < 0)
+		return r;
+	number = strstr(text, " AUTO_INCREMENT=");
+	if (number) {
+		end = number + strlen(" AUTO_INCREMENT=");
+		end += strspn(end, "0123456789");
+		memmove(number, end, strlen(end) + 1);
+	}
+	*ret = text;
+	return 0;
+}
+
 int mariadb_define(struct sql *sql, const char *schema, const char *name,
 		   struct sql_definition *definition, struct problem *why)
 {
 	CLEANUP(sql_names) struct sql_names triggers = {0};
+	char *text;
 	int r;
 
-	r = sql_run(sql, "SET sql_quote_show_create = 1", NULL, why);
-	if (r == 0)
-		r = show_create(sql, "TABLE", schema, name, 1, &definition->table, why);
-	if (r == 0)
-		r = trigger_names(sql, schema, name, &triggers, why);
+	r = show_table(sql, schema, name, &text, why);
 	if (r < 0)
 		return r;
-	definition->after = xcalloc(triggers.count * 2, sizeof *definition->after);
-	for (size_t i = 0; i < triggers.count; i++) {
-		definition->after[definition->after_count++] = set_mode(triggers.schemas[i]);
-		r = show_create(sql, "TRIGGER", schema, triggers.names[i], 2,
-				&definition->after[definition->after_count], why);
+	sql_statements_add(&definition->before, text);
+	r = trigger_names(sql, schema, name, &triggers, why);
+	for (size_t i = 0; i < triggers.count && r == 0; i++) {
+		r = show_create(sql, "TRIGGER", schema, triggers.names[i], 2, &text, why);
 		if (r < 0)
 			return r;
-		definition->after_count++;
+		sql_statements_add(&definition->after, set_mode(triggers.schemas[i]));
+		sql_statements_add(&definition->after, text);
 	}
-	return 0;
+	return r;
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct sql_dialect *const dialects[] = {&sql_mariadb};
+static const struct sql_dialect *const dialects[] = {&sql_mariadb, &sql_postgres};
 
 /* --- Connections ------------------------------------------------------------------------------ */
 
@@ -25,6 +25,11 @@ void sql_close(struct sql *sql)
 {
 	if (sql)
 		sql->dialect->close(sql);
+}
+
+int sql_use(struct sql *sql, const char *schema, struct problem *why)
+{
+	return sql->dialect->use ? sql->dialect->use(sql, schema, why) : 0;
 }
 
 int sql_run_buffer(struct sql *sql, const struct buffer *text, uint64_t *ret_rows,
@@ -131,23 +136,27 @@ void sql_names_done(struct sql_names *names)
 	*names = (struct sql_names){0};
 }
 
-static bool is_named(const struct sql_names *names, size_t i, const char *wanted)
+static bool is_named(const struct sql *sql, const struct sql_names *names, size_t i,
+		     const char *wanted)
 {
 	size_t schema = strlen(names->schemas[i]);
 
+	if (sql->dialect->is_named)
+		return sql->dialect->is_named(names->schemas[i], names->names[i], wanted);
 	return !strcmp(names->names[i], wanted) ||
 	       (!strncmp(names->schemas[i], wanted, schema) && wanted[schema] == '.' &&
 		!strcmp(names->names[i], wanted + schema + 1));
 }
 
 /* "shop.users, test.users" of those that fit, or of all tables. */
-static void name_some(const struct sql_names *names, const char *wanted, char *text, size_t size)
+static void name_some(const struct sql *sql, const struct sql_names *names, const char *wanted,
+		      char *text, size_t size)
 {
 	size_t used = 0;
 
 	text[0] = 0;
 	for (size_t i = 0; i < names->count && used + 1 < size; i++)
-		if (!wanted || is_named(names, i, wanted))
+		if (!wanted || is_named(sql, names, i, wanted))
 			used += snprintf(text + used, size - used, "%s%s.%s", used ? ", " : "",
 					 names->schemas[i], names->names[i]);
 	if (used >= size)
@@ -166,12 +175,12 @@ int sql_find_table(struct sql *sql, const char *name, char **ret_schema, char **
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < names.count; i++) {
-		if (!is_named(&names, i, name))
+		if (!is_named(sql, &names, i, name))
 			continue;
 		found++;
 		at = i;
 	}
-	name_some(&names, found ? name : NULL, some, sizeof some);
+	name_some(sql, &names, found ? name : NULL, some, sizeof some);
 	if (!found)
 		return problem(why, -ENOENT, "there is no table '%s'; there %s %s", name,
 			       names.count ? "are" : "is", names.count ? some : "none at all");
@@ -191,7 +200,9 @@ int sql_describe(struct sql *sql, const char *schema, const char *name, struct s
 
 	table->schema = xstrdup(schema);
 	table->name = xstrdup(name);
-	r = sql->dialect->describe(sql, table, why);
+	r = sql_use(sql, schema, why);
+	if (r == 0)
+		r = sql->dialect->describe(sql, table, why);
 	if (r < 0)
 		return r;
 	if (!table->count)
@@ -256,9 +267,32 @@ void sql_definition_free(struct sql_definition *definition)
 {
 	if (!definition)
 		return;
-	free(definition->table);
-	free_words(definition->after, definition->after_count);
+	sql_statements_done(&definition->before);
+	sql_statements_done(&definition->after);
 	free(definition);
+}
+
+int sql_show(struct sql *sql, const char *schema, const char *name, char **ret, struct problem *why)
+{
+	return sql->dialect->show(sql, schema, name, ret, why);
+}
+
+int sql_numbers(struct sql *sql, const char *schema, const char *name, struct sql_statements *ret,
+		struct problem *why)
+{
+	return sql->dialect->numbers ? sql->dialect->numbers(sql, schema, name, ret, why) : 0;
+}
+
+void sql_statements_add(struct sql_statements *statements, char *text)
+{
+	xgrow(statements->texts, statements->count, statements->room);
+	statements->texts[statements->count++] = text;
+}
+
+void sql_statements_done(struct sql_statements *statements)
+{
+	free_words(statements->texts, statements->count);
+	*statements = (struct sql_statements){0};
 }
 
 const struct sql_column *sql_column_find(const struct sql_table *table, const char *name)
@@ -329,9 +363,25 @@ void sql_put_name(const struct sql *sql, struct buffer *out, const char *name)
 
 void sql_put_table(const struct sql *sql, struct buffer *out, const char *schema, const char *name)
 {
+	if (sql->dialect->put_table) {
+		sql->dialect->put_table(out, schema, name);
+		return;
+	}
 	sql_put_name(sql, out, schema);
 	buffer_put8(out, '.');
 	sql_put_name(sql, out, name);
+}
+
+void sql_put_rows_of(const struct sql *sql, struct buffer *out, const struct sql_table *table)
+{
+	sql_put(out, table->alone ? "ONLY " : "");
+	sql_put_table(sql, out, table->schema, table->name);
+}
+
+void sql_put_before_values(const struct sql *sql, struct buffer *out)
+{
+	if (sql->dialect->before_values)
+		sql_put(out, sql->dialect->before_values);
 }
 
 void sql_put_text(const struct sql *sql, struct buffer *out, const char *text)
@@ -390,7 +440,12 @@ const char *const *sql_repair_settings(const struct sql *sql)
 	return sql->dialect->repair_settings;
 }
 
-bool sql_silences_triggers(const struct sql *sql)
+const char *sql_trigger_hint(const struct sql *sql)
 {
-	return sql->dialect->silences_triggers;
+	return sql->dialect->trigger_hint;
+}
+
+bool sql_errors_end_transactions(const struct sql *sql)
+{
+	return sql->dialect->errors_end_transactions;
 }

@@ -57,6 +57,7 @@ struct sql_column {
 	bool is_unsigned, nullable;
 	bool generated; /* the server computes it: read only */
 	bool restamped; /* changes by itself when the row is updated, unless it is set */
+	bool fixed;     /* given when a row is inserted, and no UPDATE may set it */
 	bool large;     /* may have megabytes */
 };
 
@@ -76,15 +77,24 @@ struct sql_table {
 		      */
 	size_t key_count;         /* 0: there is none, the table is a bag of rows */
 	uint64_t rows, row_bytes; /* the server's guess */
-	char **triggers;          /* "name (BEFORE UPDATE)" */
+	bool alone;               /* other tables inherit from it, whose rows are not its own */
+	char **triggers;          /* those that fire for a repair: "name (BEFORE UPDATE)" */
 	size_t trigger_count;
+};
+
+struct sql_statements {
+	char **texts;
+	size_t count, room;
 };
 
 /* Statements that make a table again, in the order in which they are to be run. */
 struct sql_definition {
-	char *table;  /* its own CREATE TABLE; ends the first line in "... `NAME` (" */
-	char **after; /* once the rows are in: triggers */
-	size_t after_count;
+	/* The first one is its own CREATE TABLE; ends the first line in "... `NAME` (", unless
+	 * all is done at once. */
+	struct sql_statements before;
+	struct sql_statements after; /* once the rows are in */
+	/* All of it can be one transaction, the table's rows included: nobody sees a part of it. */
+	bool at_once;
 };
 
 struct sql;
@@ -99,6 +109,12 @@ struct sql_statement;
  */
 int sql_open(const char *engine, const struct engine_place *place, struct sql **ret,
 	     struct problem *why);
+/*
+ * What follows is about tables of that schema: where a connection is to one database of several, it
+ * is made to the one that has it.  sql_describe() does that for the table's.  -ENOENT when there is
+ * none.  Statements prepared before are gone.
+ */
+int sql_use(struct sql *sql, const char *schema, struct problem *why);
 void sql_close(struct sql *sql);
 DEFINE_CLEANUP(struct sql *, sql, sql_close)
 
@@ -142,7 +158,8 @@ DEFINE_CLEANUP(struct sql_statement *, sql_statement, sql_statement_free)
 /* --- The catalogue --- */
 
 /* `name` as the user wrote it: SCHEMA.TABLE, or TABLE where only one schema has it.  -ENOENT when
- * there is none, -ENOTUNIQ with the list when there are several. */
+ * there is none, -ENOTUNIQ with the list when there are several.  On PostgreSQL a schema is
+ * "DATABASE.SCHEMA", of which one part may be left out. */
 int sql_find_table(struct sql *sql, const char *name, char **ret_schema, char **ret_table,
 		   struct problem *why);
 /* -ENOENT when there is no such table. */
@@ -168,10 +185,26 @@ int sql_references(struct sql *sql, const char *schema, const char *name, bool o
 		   struct sql_reference **ret, size_t *ret_count, struct problem *why);
 void sql_references_free(struct sql_reference *references, size_t count);
 
+/* How the table is made, line by line, for a person to compare; without the next automatic number.
+ * The caller frees it. */
+int sql_show(struct sql *sql, const char *schema, const char *name, char **ret,
+	     struct problem *why);
+/* Statements that let the table's automatic numbers go on at least from where they are here; none
+ * where the engine sees to it by itself. */
+int sql_numbers(struct sql *sql, const char *schema, const char *name, struct sql_statements *ret,
+		struct problem *why);
 int sql_define(struct sql *sql, const char *schema, const char *name, struct sql_definition **ret,
 	       struct problem *why);
 void sql_definition_free(struct sql_definition *definition);
 DEFINE_CLEANUP(struct sql_definition *, sql_definition, sql_definition_free)
+
+/* Takes the text over. */
+void sql_statements_add(struct sql_statements *statements, char *text);
+void sql_statements_done(struct sql_statements *statements);
+static inline void sql_statements_cleanup(struct sql_statements *statements)
+{
+	sql_statements_done(statements);
+}
 
 const struct sql_column *sql_column_find(const struct sql_table *table, const char *name);
 
@@ -182,6 +215,11 @@ void sql_putf(struct buffer *out, const char *format, ...) __attribute__((format
 /* An identifier, or `schema`.`name`, quoted. */
 void sql_put_name(const struct sql *sql, struct buffer *out, const char *name);
 void sql_put_table(const struct sql *sql, struct buffer *out, const char *schema, const char *name);
+/* The same to read, change or remove its rows, and no others. */
+void sql_put_rows_of(const struct sql *sql, struct buffer *out, const struct sql_table *table);
+/* What stands between an INSERT's columns and VALUES, so that every column takes what it is given.
+ */
+void sql_put_before_values(const struct sql *sql, struct buffer *out);
 /* A text constant. */
 void sql_put_text(const struct sql *sql, struct buffer *out, const char *text);
 
@@ -197,8 +235,8 @@ void sql_put_given(const struct sql *sql, struct buffer *out, const struct sql_c
 /* The same as a constant to compare the column with in its own order, which an index can serve. */
 void sql_put_native(const struct sql *sql, struct buffer *out, const struct sql_column *column,
 		    const struct sql_value *value);
-/* 64 bits of a hash (SHA-1) of the named columns' values: two rows that differ have the same one
- * with a chance of 2^-64. */
+/* A hash of the named columns' values, of 63 bits or more: two rows that differ have the same one
+ * with a chance of 2^-63. */
 void sql_put_hash(const struct sql *sql, struct buffer *out,
 		  const struct sql_column *const *columns, size_t count);
 /* An aggregate of those over rows that are all different (of a table with a key). */
@@ -213,5 +251,8 @@ const char *const *sql_session_settings(const struct sql *sql);
 /* Run these before a repair on this connection, and have them in a file of SQL: no foreign key
  * cascades, nothing is checked that was not when the rows were written. */
 const char *const *sql_repair_settings(const struct sql *sql);
-/* Triggers are silent under those settings. */
-bool sql_silences_triggers(const struct sql *sql);
+/* How a trigger can tell that it is a repair for which it fires. */
+const char *sql_trigger_hint(const struct sql *sql);
+/* After an error nothing works until the transaction, or its part since a savepoint, was rolled
+ * back. */
+bool sql_errors_end_transactions(const struct sql *sql);
