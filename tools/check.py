@@ -274,6 +274,7 @@ def lint_tests():
 
 
 ENGINES = ("mariadb", "postgresql")
+TRANSPORTS = ("classic", "io_uring")
 
 
 def marks(path):
@@ -283,9 +284,15 @@ def marks(path):
     return re.split(r",\s*", found.group(1)) if found else []
 
 
-def engines_of(path, tree_name, long):
-    """The others than the first one without sanitizers, except in long runs."""
-    return ENGINES if "engines" in marks(path) and (long or tree_name == "gcc") else ENGINES[:1]
+def variants_of(path, tree_name, long):
+    """(what is added to the name, environment) of each way in which a test runs: its marks `engines` and `transports`."""
+    # The other engines without sanitizers only, except in long runs.
+    engines = ENGINES if "engines" in marks(path) and (long or tree_name == "gcc") else ENGINES[:1]
+    transports = TRANSPORTS if "transports" in marks(path) else TRANSPORTS[:1]
+    for engine in engines:
+        for transport in transports:
+            named = [engine] * (engine != ENGINES[0]) + [transport] * (transport != TRANSPORTS[0])
+            yield "".join(f", {word}" for word in named), {"UNSPILL_TEST_ENGINE": engine, "UNSPILL_TEST_TRANSPORT": transport}
 
 
 def python_tests(folder, trees, long, timeout):
@@ -294,13 +301,12 @@ def python_tests(folder, trees, long, timeout):
         if not file.endswith("_test.py"):
             continue
         path = f"tests/{folder}/{file}"
-        for name, engine in ((name, engine) for name in trees(path) for engine in engines_of(path, name, long)):
-            env = {"UNSPILL_TEST_ENGINE": engine, "UNSPILL_BUILD": tree(name), "UNSPILL": os.path.join(tree(name), "src/cmd/unspill")}
+        for name, (added, variant) in ((name, variant) for name in trees(path) for variant in variants_of(path, name, long)):
+            env = dict(variant, UNSPILL_BUILD=tree(name), UNSPILL=os.path.join(tree(name), "src/cmd/unspill"))
             if long:
                 env["UNSPILL_TEST_LONG"] = "1"
             command = ["tools/sandbox", "--in", SANDBOX, "--name", file[:-8], "/usr/bin/python3", path]
-            which = name if engine == ENGINES[0] else f"{name}, {engine}"
-            yield f"{folder} {file[:-8]} [{which}]", lambda title, command=command, env=env: run(
+            yield f"{folder} {file[:-8]} [{name}{added}]", lambda title, command=command, env=env: run(
                 title, command, tap=True, timeout=timeout, env=env
             )
 

@@ -1,3 +1,4 @@
+# ./check: transports
 """
 fio finds every block as it wrote it: through each way into the kernel, past the page cache and not.
 """

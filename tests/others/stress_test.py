@@ -1,3 +1,4 @@
+# ./check: transports
 """
 stress-ng's stressors of filesystems and of input and output, with their own verification; and dbench's file server.
 """
