@@ -179,10 +179,10 @@ static bool open_server(void)
 	return check(server_open(&options, &server, &why) == 0, "%s", why.text);
 }
 
-/* Until `*number` is `wanted`, at most ten seconds. */
+/* Until `*number` is `wanted`. */
 static bool comes_to(const int *number, int wanted)
 {
-	int64_t deadline = clock_monotonic_us() + 10 * INT64_C(1000000);
+	int64_t deadline = clock_monotonic_us() + PATIENCE_US;
 
 	while (__atomic_load_n(number, __ATOMIC_SEQ_CST) != wanted &&
 	       clock_monotonic_us() < deadline)

@@ -61,7 +61,7 @@ static inline void box_init(struct box *box, const char *name, int port)
 /* Until it answers, it ends, or a minute is over. */
 static inline int await_answer(struct box *box)
 {
-	int64_t deadline = clock_monotonic_us() + 60 * INT64_C(1000000);
+	int64_t deadline = clock_monotonic_us() + PATIENCE_US;
 	struct pollfd ended = {.fd = box->server.pidfd, .events = POLLIN};
 	int r;
 

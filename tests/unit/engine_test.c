@@ -136,7 +136,7 @@ static void a_stopped_server_ends_by_itself_with_success(void)
 /* Forks: the one that ends is the thread that started the server. */
 static void the_server_dies_with_its_starter(void)
 {
-	int64_t deadline = clock_monotonic_us() + 10 * INT64_C(1000000);
+	int64_t deadline = clock_monotonic_us() + PATIENCE_US;
 	int fds[2], status = -1;
 	pid_t starter, server = 0;
 

@@ -105,13 +105,13 @@ static bool is_mounted(void)
 	return statfs(path, &fs) == 0 && fs.f_type == FUSE_MAGIC;
 }
 
-/* Until it is so, at most half a minute. */
-#define comes(condition)                                                          \
-	({                                                                        \
-		int64_t until_us_ = clock_monotonic_us() + 30 * INT64_C(1000000); \
-		while (!(condition) && clock_monotonic_us() < until_us_)          \
-			poll(NULL, 0, 5);                                         \
-		clock_monotonic_us() < until_us_;                                 \
+/* Until it is so. */
+#define comes(condition)                                                 \
+	({                                                               \
+		int64_t until_us_ = clock_monotonic_us() + PATIENCE_US;  \
+		while (!(condition) && clock_monotonic_us() < until_us_) \
+			poll(NULL, 0, 5);                                \
+		clock_monotonic_us() < until_us_;                        \
 	})
 
 static int spawn(bool no_server, bool guardian)

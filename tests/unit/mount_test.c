@@ -786,7 +786,7 @@ static bool something_is_parked(void)
 static bool dirty_meanwhile(uint64_t done, uint64_t total, void *arg)
 {
 	struct meanwhile *meanwhile = arg;
-	time_t deadline = time(NULL) + 10;
+	time_t deadline = time(NULL) + PATIENCE_US / 1000000;
 
 	if (meanwhile->started)
 		return meanwhile->go_on;
@@ -1509,12 +1509,12 @@ static void serve_and_write(const char *dir, int ready)
 	give_up(&own);
 }
 
-/* Has the process ended?  Within ten seconds, or it never will. */
+/* Does the process end? */
 static bool ends(pid_t pid)
 {
 	struct timespec pause = {0, 1000000};
 
-	for (int i = 0; i < 10000; i++) {
+	for (int i = 0; i < PATIENCE_US / 1000; i++) {
 		if (waitpid(pid, NULL, WNOHANG) == pid)
 			return true;
 		nanosleep(&pause, NULL);

@@ -119,7 +119,7 @@ static void nobody_comes_in_without_a_password_but_whom_the_kernel_knows(void)
 
 static void our_own_question_is_not_counted_as_a_connection(void)
 {
-	int64_t deadline = clock_monotonic_us() + 10 * INT64_C(1000000);
+	int64_t deadline = clock_monotonic_us() + PATIENCE_US;
 	int count;
 
 	/* The last client's process may still be on its way out. */
@@ -132,7 +132,7 @@ static void our_own_question_is_not_counted_as_a_connection(void)
 /* One that was ending by itself may have done all but vanish. */
 static bool goes(pid_t pid)
 {
-	int64_t deadline = clock_monotonic_us() + 5 * INT64_C(1000000);
+	int64_t deadline = clock_monotonic_us() + PATIENCE_US;
 
 	while (process_start_time(pid) != 0 && clock_monotonic_us() < deadline)
 		poll(NULL, 0, 1);

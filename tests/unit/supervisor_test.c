@@ -118,7 +118,7 @@ static struct supervisor_status status(void)
 
 static bool comes_to(enum supervisor_state wanted)
 {
-	int64_t until_us = clock_monotonic_us() + 10 * INT64_C(1000000);
+	int64_t until_us = clock_monotonic_us() + PATIENCE_US;
 
 	while (status().state != wanted && clock_monotonic_us() < until_us)
 		turn();
@@ -158,7 +158,7 @@ static void make(struct wish *wish)
 
 static int grant(struct wish *wish)
 {
-	int64_t until_us = clock_monotonic_us() + 20 * INT64_C(1000000);
+	int64_t until_us = clock_monotonic_us() + PATIENCE_US;
 
 	while (!__atomic_load_n(&wish->done, __ATOMIC_SEQ_CST) && clock_monotonic_us() < until_us)
 		turn();
@@ -248,7 +248,7 @@ static void attempts_come_more_and_more_seldom(void)
 
 	begin("exit 1", -1);
 	supervisor_want_up(supervisor);
-	while (starts < 5 && clock_monotonic_us() - begun_us < 10000000)
+	while (starts < 5 && clock_monotonic_us() - begun_us < PATIENCE_US)
 		turn();
 	took_us = clock_monotonic_us() - begun_us;
 	check(starts == 5 && took_us >= 220000, "%d starts in %lld us", starts, (long long)took_us);

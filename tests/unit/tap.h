@@ -7,8 +7,15 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+/*
+ * How long to wait, at most, for what must come: far longer than it takes, as a busy machine may
+ * let a thread or a process wait for many seconds.
+ */
+#define PATIENCE_US (INT64_C(120) * 1000000)
 
 static int tap_count, tap_failures;
 static bool tap_bad;

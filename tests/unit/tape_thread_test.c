@@ -535,7 +535,7 @@ static void what_nobody_syncs_is_flushed_within_two_seconds(void)
 	struct timespec pause = {.tv_nsec = 10000000};
 	struct tape_record record;
 	struct tape *tape;
-	int left = 1000;
+	int left = PATIENCE_US / 10000;
 
 	require(tape_open(disk, &options, &tape, NULL) == 0);
 	require(tape_append(tape, 1, TAPE_GROWTH, NULL, 0, NULL, 0, &record) == 0);
