@@ -1,4 +1,6 @@
 """Small writes, each made durable."""
+import os
+
 from cluster import Failed
 
 from lib import results, turns
@@ -25,6 +27,9 @@ def writes(directory, jobs, seconds, megabytes):
     """Per second.  The files are there: it is not their growth that is measured."""
     job = fio(directory, "--rw=write", "--bs=4k", f"--size={megabytes}M", f"--numjobs={jobs}", "--overwrite=1", "--fdatasync=1",
               "--time_based", f"--runtime={max(1, round(seconds))}")
+    files = len(os.listdir(directory))
+    if files != max(JOBS):
+        raise Failed(f"{files} files for {jobs} jobs: each is to have its own")
     if job["error"] or not job["write"]["total_ios"] or not job["sync"]["lat_ns"].get("N"):
         raise Failed(f"fio wrote or synced nothing in {directory}")
     return job["write"]["iops"]

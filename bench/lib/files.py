@@ -9,8 +9,9 @@ from lib.servers import Volume, create_cluster, processes
 
 
 def fio(directory, *options):
-    """fio's own account of its only group of jobs."""
-    done = run([program("fio"), "--name=bench", f"--directory={directory}", "--output-format=json", "--group_reporting",
+    """fio's own account of its only group of jobs, each of which has files of its own."""
+    # fio takes a job whose name is that of a directory, where it was started, for one job on that file: `bench` was one.
+    done = run([program("fio"), "--name=unspill-bench", f"--directory={directory}", "--output-format=json", "--group_reporting",
                 "--fallocate=none", *options], timeout=3600)
     # Warnings may come before it.
     return json.loads(done.stdout[done.stdout.index("{"):])["jobs"][0]
