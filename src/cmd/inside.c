@@ -101,7 +101,9 @@ static int make_empty(struct owner *owner, struct problem *why)
 		store_unref(owner->head, id);
 		r = store_sync(owner->head);
 	}
-	return r < 0 ? problem_errno(why, r, "cannot make '%s' in the volume", name) : 0;
+	if (r < 0)
+		problem_errno(why, r, "cannot make '%s' in the volume", name);
+	return store_explain(owner->head, r, why);
 }
 
 int inside_fill(struct cluster *cluster, const char *source, struct progress *progress,

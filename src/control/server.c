@@ -387,8 +387,6 @@ static void *accept_thread(void *arg)
 static int listen_on(struct server *server, struct problem *why)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	mode_t mask;
-	int r;
 
 	if (strlen(server->path) >= sizeof address.sun_path)
 		return problem(why, -ENAMETOOLONG, "the path '%s' is too long for a socket",
@@ -398,11 +396,11 @@ static int listen_on(struct server *server, struct problem *why)
 	if (server->fd < 0)
 		return problem_errno(why, -errno, "cannot make a socket");
 	unlink(server->path);
-	/* Nobody else's from its first instant; no other thread makes files yet. */
-	mask = umask(0177);
-	r = bind(server->fd, (struct sockaddr *)&address, sizeof address);
-	umask(mask);
-	if (r < 0 || listen(server->fd, SERVER_CONNECTIONS_MAX) < 0)
+	/* Nobody else's from its first instant: bind() gives the file the socket's own mode.  By
+	 * umask() it would be given to what other threads make meanwhile, too. */
+	if (fchmod(server->fd, 0600) < 0 ||
+	    bind(server->fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+	    listen(server->fd, SERVER_CONNECTIONS_MAX) < 0)
 		return problem_errno(why, -errno, "cannot listen on '%s'", server->path);
 	if (geteuid() != server->options.owner &&
 	    chown(server->path, server->options.owner, -1) < 0)

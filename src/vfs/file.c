@@ -85,6 +85,7 @@ static int failed(struct file *file, int r, int code, const char *what)
 	if (r == -EPERM)
 		return code;
 	problem_errno(&why, r, "cannot %s '%s%s'", what, file->database->name, file->suffix);
+	store_explain(file->database->store, r, &why);
 	return tell(tell_code(r, code), &why);
 }
 

@@ -135,7 +135,9 @@ static int copy_in(struct copy *copy, struct store *store, const char *from, con
 		return problem_errno(copy->why, -errno, "cannot open '%s'", from);
 	r = store_open(store, name, true, &id);
 	if (r < 0)
-		return problem_errno(copy->why, r, "cannot make '%s' in the volume", name);
+		return store_explain(
+			store, problem_errno(copy->why, r, "cannot make '%s' in the volume", name),
+			copy->why);
 	while (r == 0) {
 		ssize_t n = pread(fd, copy->buffer, COPY_BYTES, (off_t)offset);
 
@@ -145,7 +147,10 @@ static int copy_in(struct copy *copy, struct store *store, const char *from, con
 			break;
 		r = store_write(store, id, offset, copy->buffer, n);
 		if (r < 0)
-			problem_errno(copy->why, r, "cannot write '%s' in the volume", name);
+			r = store_explain(store,
+					  problem_errno(copy->why, r,
+							"cannot write '%s' in the volume", name),
+					  copy->why);
 		else
 			r = advance(copy, n);
 		offset += n;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -370,6 +371,20 @@ int store_size(struct store *store, uint64_t id, uint64_t *ret)
 	*ret = file_of(store, id)->size;
 	pthread_mutex_unlock(&store->lock);
 	return 0;
+}
+
+int store_explain(struct store *store, int r, struct problem *why)
+{
+	struct volume_stats stats = {0};
+	size_t used = why ? strlen(why->text) : 0;
+
+	if (!why || !store->volume || r != -EIO)
+		return r;
+	volume_get_stats(store->volume, &stats);
+	if (stats.last_error[0])
+		snprintf(why->text + used, sizeof why->text - used, "; the volume's last error: %s",
+			 stats.last_error);
+	return r;
 }
 
 int store_sync(struct store *store)

@@ -40,3 +40,6 @@ int store_truncate(struct store *store, uint64_t id, uint64_t size);
 int store_size(struct store *store, uint64_t id, uint64_t *ret);
 /* Everything changed before is durable; of the past, nothing is ever. */
 int store_sync(struct store *store);
+
+/* Of an -EIO, which tells little, `why` gets to say what the volume knows.  Returns `r`. */
+int store_explain(struct store *store, int r, struct problem *why);

@@ -45,12 +45,13 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync)
 	r = store_remove(database->store, name);
 	if (r == 0 && sync)
 		r = store_sync(database->store);
+	problem_errno(&why, r, "cannot remove '%.200s'", path);
+	store_explain(database->store, r, &why);
 	database_put(database);
 	if (r == -ENOENT)
 		return SQLITE_IOERR_DELETE_NOENT;
 	if (r == 0)
 		return SQLITE_OK;
-	problem_errno(&why, r, "cannot remove '%.200s'", path);
 	return tell(tell_code(r, SQLITE_IOERR_DELETE), &why);
 }
 
@@ -112,8 +113,9 @@ static int open_main(const char *path, bool inner, struct file *file, int flags)
 	r = file_open(file, database, "", flags, inner);
 	if (r == 0)
 		return SQLITE_OK;
-	database_put(database);
 	problem_errno(&why, r, "cannot open '%.200s'", path);
+	store_explain(database->store, r, &why);
+	database_put(database);
 	return tell(tell_code(r, SQLITE_CANTOPEN), &why);
 }
 
@@ -130,8 +132,9 @@ static int open_beside(const char *path, bool inner, struct file *file, int flag
 	r = file_open(file, database, suffix, flags, inner);
 	if (r == 0)
 		return SQLITE_OK;
-	database_put(database);
 	problem_errno(&why, r, "cannot open '%.200s'", path);
+	store_explain(database->store, r, &why);
+	database_put(database);
 	return tell(tell_code(r, SQLITE_CANTOPEN), &why);
 }
 

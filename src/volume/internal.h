@@ -73,6 +73,7 @@ struct volume {
 	bool last_resort;   /* the change under way has waited for room in vain */
 	bool grows;         /* the change under way takes room for good */
 	struct buffer meta; /* of the record being written: see volume_commit() */
+	int append_error;   /* the last one that was told of */
 	int64_t window_us;
 	uint64_t history_max;      /* bytes of tape; 0: no limit */
 	struct moment floor;       /* of the horizon: what is before may be gone */

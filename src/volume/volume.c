@@ -191,6 +191,17 @@ static enum tape_room room_of(struct volume *v, const struct change *change)
 										: TAPE_RELEASE;
 }
 
+/* Whoever asked learns that it failed; why, is said once, and stands in the status. */
+static int cannot_record(struct volume *v, int r)
+{
+	if (r == -ENOSPC || r == -EROFS)
+		return r;
+	if (r != v->append_error)
+		volume_note_error(v, "cannot append to the tape: %s", strerror(-r));
+	v->append_error = r;
+	return -EIO;
+}
+
 int volume_commit(struct volume *v, const struct change *change, const struct iovec *data,
 		  int data_count, struct tape_record *ret)
 {
@@ -203,7 +214,7 @@ int volume_commit(struct volume *v, const struct change *change, const struct io
 	v->grows = room == TAPE_GROWTH;
 	r = tape_append(v->tape, change->type, room, meta->data, meta->size, data, data_count, ret);
 	if (r < 0)
-		return r == -ENOSPC || r == -EROFS ? r : -EIO;
+		return cannot_record(v, r);
 	r = state_apply(v->head.state, change, ret->lsn, ret->time_us);
 	assert(r >= 0); /* it was checked before it was recorded */
 	timeline_note(&v->timeline, change, ret->lsn, ret->time_us);

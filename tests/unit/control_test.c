@@ -399,6 +399,42 @@ static void the_socket_is_the_owners_alone(void)
 	server_close(server);
 }
 
+static int wrong_modes; /* of directories that were made while servers opened */
+
+static void *make_directories(void *arg)
+{
+	const bool *stop = arg;
+	struct stat st;
+	char name[80];
+
+	snprintf(name, sizeof name, "%s.made", path);
+	while (!__atomic_load_n(stop, __ATOMIC_RELAXED)) {
+		if (mkdir(name, 0700) < 0 || stat(name, &st) < 0 || (st.st_mode & 07777) != 0700)
+			wrong_modes++;
+		rmdir(name);
+	}
+	return NULL;
+}
+
+/*
+ * The server may be inside of somebody's program, which makes files while it opens.  Method: the
+ * mask of new files' modes is the process's; a thread makes directories all the time.
+ */
+static void what_other_threads_make_meanwhile_has_the_mode_that_they_want(void)
+{
+	pthread_t thread;
+	bool stop = false;
+
+	require(pthread_create(&thread, NULL, make_directories, &stop) == 0);
+	for (int i = 0; i < 3000; i++) {
+		require(open_server());
+		server_close(server);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	check(wrong_modes == 0, "%d directories", wrong_modes);
+}
+
 /* Who gets past the socket's mode (or inherited it) is looked at again. */
 static void another_user_is_refused(void)
 {
@@ -437,6 +473,7 @@ int main(void)
 	RUN(no_more_than_the_limit_are_served_and_the_next_is_told);
 	RUN(a_line_without_an_end_is_refused);
 	RUN(the_socket_is_the_owners_alone);
+	RUN(what_other_threads_make_meanwhile_has_the_mode_that_they_want);
 	if (geteuid() == 0)
 		RUN(another_user_is_refused);
 	else

@@ -124,6 +124,26 @@ static void what_was_committed_survives_a_disk_call_that_fails(void)
 	harm_everywhere(FAIL_FOREVER);
 }
 
+/* "Input/output error" alone tells nobody what to look after. */
+static void an_error_says_what_the_volume_could_not_do(void)
+{
+	struct problem why = {""};
+	struct bed bed;
+	uint64_t id;
+	int r;
+
+	require(bed_init(&bed));
+	disk_memory_fail(bed.disk, disk_memory_calls(bed.disk) + 1, true);
+	r = store_open(bed.owner->head, "app.db", true, &id);
+	check(r == -EIO, "%d", r);
+	problem_errno(&why, r, "cannot make '%s'", "app.db");
+	store_explain(bed.owner->head, r, &why);
+	check(strstr(why.text, "'app.db': Input/output error; ") &&
+		      strstr(why.text, "cannot append to the tape: "),
+	      "%s", why.text);
+	bed_done(&bed);
+}
+
 /* --- Two databases in one transaction --------------------------------------------------------- */
 
 #define OTHER_PATH BED_DIRECTORY "/other.db"
@@ -664,6 +684,7 @@ int main(void)
 	RUN(a_commit_waits_for_the_disk_once);
 	RUN(what_was_committed_survives_a_power_cut_at_every_disk_call);
 	RUN(what_was_committed_survives_a_disk_call_that_fails);
+	RUN(an_error_says_what_the_volume_could_not_do);
 	RUN(two_databases_in_one_transaction_change_together);
 	RUN(every_moment_is_a_whole_database);
 	RUN(open_connections_see_the_head_that_moved);
