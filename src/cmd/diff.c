@@ -1,6 +1,6 @@
 /* unspill diff */
 #include "cmd/commands.h"
-#include "cmd/states.h"
+#include "cmd/narrow.h"
 #include "base/alloc.h"
 #include "base/units.h"
 #include "repair/compare.h"
@@ -22,6 +22,7 @@ struct difference {
 	uint64_t shown;
 	json_t *tables, *rows; /* with --json; rows of the table at hand */
 	bool any;
+	bool narrowed; /* of the table at hand: only what was written in between was looked at */
 };
 
 /* --- Rows ------------------------------------------------------------------------------------- */
@@ -181,17 +182,23 @@ static int make_shapes(struct difference *difference, bool *ret_comparable)
 
 static int compare_rows(struct difference *difference)
 {
-	const struct compare compare = {
+	CLEANUP(spool) struct spool ranges = {0};
+	struct compare compare = {
 		.before = {difference->from.sql, &difference->from.shape},
 		.after = {difference->to.sql, &difference->to.shape},
 		.found = found,
 		.progress = compared,
 		.arg = difference,
 	};
+	char directory[PATH_MAX];
 	struct problem why = {""};
 	int r;
 
-	r = compare_tables(&compare, &why);
+	cluster_path(difference->talk.cluster, "run", directory);
+	r = narrow(&difference->from, &difference->to, directory, &ranges, &why);
+	difference->narrowed = r > 0;
+	compare.within = difference->narrowed ? &ranges : NULL;
+	r = r < 0 ? r : compare_tables(&compare, &why);
 	if (!difference->shown)
 		progress_done(&difference->progress, r == 0);
 	if (r == -EINTR)
@@ -230,6 +237,7 @@ static void note_sums(struct difference *difference, const char *schema_changes,
 			  (json_int_t)difference->added, "removed", (json_int_t)difference->removed,
 			  "changed", (json_int_t)difference->changed, "comparable", comparable);
 
+	json_object_set_new(table, "by_pages", json_boolean(difference->narrowed));
 	if (difference->rows_too)
 		json_object_set(table, "rows", difference->rows);
 	json_array_append_new(difference->tables, table);
@@ -386,11 +394,15 @@ static int work(struct difference *difference, const json_t *from, const json_t 
 
 	ending = talk_open(&difference->talk, difference->typed, TALK_ANY);
 	if (ending == END_OK)
-		ending = state_open_past(&difference->from, &difference->talk, from,
-					 &difference->progress);
+		ending = state_begin_past(&difference->from, &difference->talk, from);
 	if (ending == END_OK)
-		ending = state_open_past(&difference->to, &difference->talk, to,
-					 &difference->progress);
+		ending = state_begin_past(&difference->to, &difference->talk, to);
+	if (ending == END_OK)
+		ending = state_await_past(&difference->from, &difference->talk,
+					  &difference->progress);
+	if (ending == END_OK)
+		ending =
+			state_await_past(&difference->to, &difference->talk, &difference->progress);
 	if (ending == END_OK)
 		ending = difference->rows_too ? named_table(difference) : all_tables(difference);
 	return ending == END_OK ? finish(difference) : ending;

@@ -1,6 +1,6 @@
 /* unspill repair */
 #include "cmd/commands.h"
-#include "cmd/states.h"
+#include "cmd/narrow.h"
 #include "base/alloc.h"
 #include "base/units.h"
 #include "repair/compare.h"
@@ -218,7 +218,8 @@ static int make_shapes(struct job *job)
 
 static int compare(struct job *job)
 {
-	const struct compare compare = {
+	CLEANUP(spool) struct spool ranges = {0};
+	struct compare compare = {
 		.before = {job->before.sql, &job->before.shape},
 		.after = {job->after.sql, &job->after.shape},
 		.found = found,
@@ -233,7 +234,9 @@ static int compare(struct job *job)
 	r = spool_open(&job->spool, directory, &why);
 	if (r == 0) {
 		progress_step(&job->progress, "comparing");
-		r = compare_tables(&compare, &why);
+		r = narrow(&job->before, &job->after, directory, &ranges, &why);
+		compare.within = r > 0 ? &ranges : NULL;
+		r = r < 0 ? r : compare_tables(&compare, &why);
 		progress_done(&job->progress, r == 0);
 	}
 	return r < 0 ? fail_sql(job->typed, r, &why) : END_OK;
@@ -622,7 +625,10 @@ static int open_after(struct job *job)
 
 	if (is_whole(job))
 		return END_OK;
-	ending = state_open_past(&job->after, &job->talk, job->until, &job->progress);
+	/* Begun already, unless the table's name said nothing to the live server. */
+	ending = job->after.past ? END_OK : state_begin_past(&job->after, &job->talk, job->until);
+	if (ending == END_OK)
+		ending = state_await_past(&job->after, &job->talk, &job->progress);
 	if (ending == END_OK)
 		ending = state_same_table(&job->after, job->typed, job->before.table);
 	if (ending != END_OK)
@@ -637,13 +643,31 @@ static int open_after(struct job *job)
 	return make_shapes(job);
 }
 
+/* Both at once; where the table is gone now, one is enough. */
+static int begin_pasts(struct job *job)
+{
+	char *schema = NULL, *name = NULL;
+	bool there = sql_find_table(job->live.sql, typed_value(job->typed, "table"), &schema, &name,
+				    NULL) == 0;
+	int ending;
+
+	free(schema);
+	free(name);
+	ending = state_begin_past(&job->before, &job->talk, job->to);
+	if (ending == END_OK && there)
+		ending = state_begin_past(&job->after, &job->talk, job->until);
+	return ending;
+}
+
 static int open_all(struct job *job)
 {
 	int ending;
 
 	ending = state_open_live(&job->live, &job->talk);
 	if (ending == END_OK)
-		ending = state_open_past(&job->before, &job->talk, job->to, &job->progress);
+		ending = begin_pasts(job);
+	if (ending == END_OK)
+		ending = state_await_past(&job->before, &job->talk, &job->progress);
 	if (ending == END_OK)
 		ending = state_find_table(&job->before, job->typed,
 					  typed_value(job->typed, "table"), job->utc);

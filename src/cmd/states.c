@@ -20,19 +20,36 @@ int fail_sql(const struct typed *typed, int r, const struct problem *why)
 	return fail(typed, ending, "%s", why->text[0] ? why->text : strerror(-r));
 }
 
-int state_open_past(struct state *ret, struct talk *talk, const json_t *at,
-		    struct progress *progress)
+int state_begin_past(struct state *ret, struct talk *talk, const json_t *at)
 {
 	struct problem why = {""};
 	int r;
 
 	*ret = (struct state){0};
+	r = past_begin(talk->cluster, at, &ret->past, &why);
+	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
+}
+
+int state_await_past(struct state *state, struct talk *talk, struct progress *progress)
+{
+	struct problem why = {""};
+	int r;
+
 	progress_step(progress, "starting a server of the past");
-	r = past_open(talk->cluster, at, &ret->past, &why);
+	r = past_await(state->past, &why);
 	if (r == 0)
-		r = sql_open(past_engine(ret->past)->name, past_place(ret->past), &ret->sql, &why);
+		r = sql_open(past_engine(state->past)->name, past_place(state->past), &state->sql,
+			     &why);
 	progress_done(progress, r == 0);
 	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
+}
+
+int state_open_past(struct state *ret, struct talk *talk, const json_t *at,
+		    struct progress *progress)
+{
+	int ending = state_begin_past(ret, talk, at);
+
+	return ending == END_OK ? state_await_past(ret, talk, progress) : ending;
 }
 
 static int check_running(struct talk *talk)

@@ -21,6 +21,9 @@ struct state {
 /* A throw-away server at `at` (borrowed); the progress is told. */
 int state_open_past(struct state *ret, struct talk *talk, const json_t *at,
 		    struct progress *progress);
+/* The two halves of it, so that several start at once; the state is to be closed in any case. */
+int state_begin_past(struct state *ret, struct talk *talk, const json_t *at);
+int state_await_past(struct state *state, struct talk *talk, struct progress *progress);
 /* The live server, which has to run. */
 int state_open_live(struct state *ret, struct talk *talk);
 void state_close(struct state *state);

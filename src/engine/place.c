@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#define FLEETING_NICE 5 /* it takes the processors that the live server leaves */
 #define LOG_BYTES_MAX \
 	(16 * 1024 * 1024) /* beyond, server.log becomes server.log.1 at the next start */
 #define LOG_TAIL_BYTES (64 * 1024)
@@ -268,6 +269,7 @@ int place_launch(const struct engine_place *place, const struct process_options 
 	with.uid = place->uid;
 	with.gid = place->gid;
 	with.die_with_us = with.apart = true;
+	with.nice = place->fleeting ? FLEETING_NICE : 0;
 	r = process_spawn(&with, &process, why);
 	if (r < 0)
 		return r;

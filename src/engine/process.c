@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <linux/close_range.h>
@@ -99,6 +100,9 @@ static int child_prepare(struct child *child)
 	 * are not root) the server looks after it itself. */
 	if (child->family)
 		syscall(SYS_unshare, CLONE_NEWIPC);
+	/* Our own thread's is not touched: the child is a process by itself. */
+	if (child->options->nice)
+		syscall(SYS_setpriority, PRIO_PROCESS, 0, child->options->nice);
 	r = child_become(child->options);
 	if (r < 0)
 		return r;

@@ -26,6 +26,7 @@ struct past {
 	struct control *control; /* as long as it lives, the files do */
 	char directory[PATH_MAX], data_dir[PATH_MAX + 16], run_dir[PATH_MAX + 8];
 	struct moment moment;
+	uint64_t shared; /* the tape before is the cluster's own */
 	struct disk *disk;
 	struct volume *volume;
 	struct mount *mount;
@@ -120,6 +121,7 @@ static int put_back(struct past *past, struct problem *why)
 	struct moment now;
 
 	volume_now(past->volume, &now);
+	past->shared = now.lsn;
 	if (past->moment.lsn == now.lsn)
 		return 0;
 	return volume_backtrack(past->volume, &past->moment, NULL, &done, why);
@@ -189,7 +191,7 @@ static int start_server(struct past *past, struct problem *why)
 		r = past->engine->inherit(&past->place, run_dir, why);
 	if (r == 0)
 		r = past->engine->start(&past->place, &past->server, why);
-	return r < 0 ? r : await_server(past, why);
+	return r;
 }
 
 static void fill_place(struct past *past)
@@ -207,8 +209,8 @@ static void fill_place(struct past *past)
 
 /* --- All of it -------------------------------------------------------------------------------- */
 
-int past_open(const struct cluster *cluster, const json_t *at, struct past **ret,
-	      struct problem *why)
+int past_begin(const struct cluster *cluster, const json_t *at, struct past **ret,
+	       struct problem *why)
 {
 	CLEANUP(past) struct past *past = xcalloc(1, sizeof *past);
 	const char *names;
@@ -236,6 +238,26 @@ int past_open(const struct cluster *cluster, const json_t *at, struct past **ret
 	return 0;
 }
 
+int past_await(struct past *past, struct problem *why)
+{
+	return await_server(past, why);
+}
+
+int past_open(const struct cluster *cluster, const json_t *at, struct past **ret,
+	      struct problem *why)
+{
+	CLEANUP(past) struct past *past = NULL;
+	int r;
+
+	r = past_begin(cluster, at, &past, why);
+	if (r == 0)
+		r = past_await(past, why);
+	if (r < 0)
+		return r;
+	*ret = take(past);
+	return 0;
+}
+
 int past_go(struct past *past, const json_t *at, struct problem *why)
 {
 	CLEANUP(json) json_t *plan = NULL;
@@ -253,7 +275,8 @@ int past_go(struct past *past, const json_t *at, struct problem *why)
 	if (r < 0)
 		return r;
 	past->moment = to;
-	return start_server(past, why);
+	r = start_server(past, why);
+	return r < 0 ? r : past_await(past, why);
 }
 
 /* The keeper removes them when the connection has ended. */
@@ -293,4 +316,54 @@ const struct engine *past_engine(const struct past *past)
 const struct engine_place *past_place(const struct past *past)
 {
 	return &past->place;
+}
+
+/* --- Files ------------------------------------------------------------------------------------ */
+
+static int find_below(struct view *view, uint64_t directory, const char *path,
+		      struct volume_attr *ret)
+{
+	char name[VOLUME_NAME_MAX + 1];
+	int r = 0;
+
+	ret->ino = directory;
+	while (*path && r == 0) {
+		size_t n = strcspn(path, "/");
+
+		if (n > VOLUME_NAME_MAX)
+			return -ENAMETOOLONG;
+		memcpy(name, path, n);
+		name[n] = 0;
+		r = view_lookup(view, ret->ino, name, ret);
+		path += n + (path[n] == '/');
+	}
+	return r;
+}
+
+int past_find(struct past *past, const char *path, struct past_file *ret)
+{
+	struct view *head = volume_head(past->volume);
+	struct volume_attr attr;
+	int r;
+
+	r = view_lookup(head, VOLUME_ROOT_INO, "data", &attr);
+	if (r == 0)
+		r = find_below(head, attr.ino, path, &attr);
+	if (r == 0)
+		*ret = (struct past_file){attr.ino, attr.size};
+	return r;
+}
+
+int past_read(struct past *past, const struct past_file *file, uint64_t offset, void *buf,
+	      size_t size)
+{
+	ssize_t n = view_read(volume_head(past->volume), file->ino, offset, buf, size);
+
+	return n < 0 ? (int)n : (size_t)n == size ? 0 : -EUCLEAN;
+}
+
+int past_differ(struct past *a, struct past *b, uint64_t ino,
+		int (*fn)(uint64_t offset, uint64_t size, void *arg), void *arg)
+{
+	return volume_differ(a->volume, b->volume, MIN(a->shared, b->shared), ino, fn, arg);
 }

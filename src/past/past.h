@@ -33,6 +33,14 @@ int past_open(const struct cluster *cluster, const json_t *at, struct past **ret
 	      struct problem *why);
 
 /*
+ * The two halves of it, for who wants several at once: begin them all, then await each; *ret is to
+ * be closed after an error of past_await(), too.
+ */
+int past_begin(const struct cluster *cluster, const json_t *at, struct past **ret,
+	       struct problem *why);
+int past_await(struct past *past, struct problem *why);
+
+/*
  * The same at another moment, within that of past_open() and before: quicker than another past, as
  * nothing is cloned again.  What was written is gone.  After an error there is no server.
  */
@@ -48,3 +56,21 @@ void past_moment(const struct past *past, struct moment *ret);
  * Borrowed. */
 const struct engine *past_engine(const struct past *past);
 const struct engine_place *past_place(const struct past *past);
+
+/*
+ * The files below its data directory, without asking the server, which must have written there what
+ * it has in its buffers.  -ENOENT, -ENOTDIR, or an error of the disk.
+ */
+struct past_file {
+	uint64_t ino, size; /* another file has another number, in any past of the cluster */
+};
+int past_find(struct past *past, const char *path, struct past_file *ret);
+/* `size` bytes; -EUCLEAN when the file has fewer. */
+int past_read(struct past *past, const struct past_file *file, uint64_t offset, void *buf,
+	      size_t size);
+/*
+ * The stretches of a file that may not be the same in two pasts of one cluster; as of
+ * volume_differ().  Nobody changes the file meanwhile.
+ */
+int past_differ(struct past *a, struct past *b, uint64_t ino,
+		int (*fn)(uint64_t offset, uint64_t size, void *arg), void *arg);

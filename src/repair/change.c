@@ -47,44 +47,62 @@ static void emit_change(struct repair *repair, const struct pair *pair, const st
 	repair_emit(repair, &text);
 }
 
-/* As shape_put_update() has the placeholders: what to set, the key, all that must be there. */
-static int execute_change(struct repair *repair, const struct pair *pair, const struct row *now,
-			  enum change change, uint64_t *ret_rows, struct problem *why)
+/* The values of the statement of that kind, in its order: what to set, the key, all that must be
+ * there.  Returns how many. */
+static size_t put_change(const struct repair *repair, const struct pair *pair,
+			 const struct row *now, enum change change, struct sql_value *values)
 {
 	const struct shape *shape = repair->shape;
 	size_t set = shape->count - shape->set_from;
-	struct sql_value *values = repair->values;
 
 	if (change == CHANGE_INSERT) {
 		row_values(pair->before, values, shape->count);
-		return sql_execute(repair->insert, values, shape->count, ret_rows, why);
+		return shape->count;
 	}
 	if (change == CHANGE_DELETE) {
 		row_values(now, values, shape->key_count);
 		row_values(now, values + shape->key_count, shape->count);
-		return sql_execute(repair->delete, values, shape->key_count + shape->count,
-				   ret_rows, why);
-	}
-	if (is_replaced(shape, pair->before, now)) {
-		int r = shape->partial ? problem(why, -EINVAL,
-						 "the column '%s' is always numbered by the "
-						 "server: it comes back with its whole row only",
-						 shape->columns[shape->key_count]->name)
-				       : 0;
-
-		if (r == 0)
-			r = execute_change(repair, pair, now, CHANGE_DELETE, ret_rows, why);
-
-		return r < 0 || !*ret_rows
-			       ? r
-			       : execute_change(repair, pair, NULL, CHANGE_INSERT, ret_rows, why);
+		return shape->key_count + shape->count;
 	}
 	row_values(pair->before, values, shape->count);
 	memmove(values, values + shape->set_from, set * sizeof *values);
 	row_values(now, values + set, shape->key_count);
 	row_values(now, values + set + shape->key_count, shape->count);
-	return sql_execute(repair->update, values, set + shape->key_count + shape->count, ret_rows,
-			   why);
+	return set + shape->key_count + shape->count;
+}
+
+static struct sql_statement *statement_of(const struct repair *repair, enum change change)
+{
+	return change == CHANGE_INSERT   ? repair->insert
+	       : change == CHANGE_DELETE ? repair->delete
+					 : repair->update;
+}
+
+static int execute_kind(struct repair *repair, const struct pair *pair, const struct row *now,
+			enum change change, uint64_t *ret_rows, struct problem *why)
+{
+	size_t count = put_change(repair, pair, now, change, repair->values);
+
+	return sql_execute(statement_of(repair, change), repair->values, count, ret_rows, why);
+}
+
+static int execute_change(struct repair *repair, const struct pair *pair, const struct row *now,
+			  enum change change, uint64_t *ret_rows, struct problem *why)
+{
+	const struct shape *shape = repair->shape;
+	int r;
+
+	if (change != CHANGE_UPDATE || !is_replaced(shape, pair->before, now))
+		return execute_kind(repair, pair, now, change, ret_rows, why);
+	if (shape->partial)
+		return problem(why, -EINVAL,
+			       "the column '%s' is always numbered by the server: it comes back "
+			       "with its whole row only",
+			       shape->columns[shape->key_count]->name);
+	r = execute_kind(repair, pair, now, CHANGE_DELETE, ret_rows, why);
+	return r < 0 || !*ret_rows
+		       ? r
+		       : execute_kind(repair, pair, NULL, CHANGE_INSERT, ret_rows, why);
 }
 
 /* An error ends all that was done since the last savepoint; those cost, so they are made for each
@@ -157,6 +175,70 @@ static int change_kind(struct repair *repair, struct change_list *list, enum cha
 	return r;
 }
 
+/*
+ * All of one kind in one go; 1 when each of them found its row.  Else (somebody came in between, or
+ * a unique value is another row's) it is as if nothing had been tried, and each is done by itself.
+ */
+static int change_kind_at_once(struct repair *repair, struct change_list *list, enum change kind,
+			       size_t count, struct problem *why)
+{
+	CLEANUP(free)
+	struct sql_value *values = xcalloc(count * 2 * repair->shape->count, sizeof *values);
+	uint64_t rows = 0;
+	size_t each = 0;
+	int r;
+
+	for (size_t i = 0, n = 0; i < list->count; i++)
+		if (change_to(list->pairs[i].before, list->now[i]) == kind)
+			each = put_change(repair, &list->pairs[i], list->now[i], kind,
+					  values + each * n++);
+	r = sql_run(repair->sql, "SAVEPOINT unspill_kind", NULL, why);
+	if (r < 0)
+		return r;
+	r = sql_execute_many(statement_of(repair, kind), values, each, count, &rows, why);
+	if (r == 0 && rows == count)
+		return 1;
+	if (r < 0 && r != -EEXIST)
+		return r;
+	return sql_run(repair->sql, "ROLLBACK TO SAVEPOINT unspill_kind", NULL, why);
+}
+
+static size_t count_kind(const struct change_list *list, enum change kind)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		count += change_to(list->pairs[i].before, list->now[i]) == kind;
+	return count;
+}
+
+/* Where an UPDATE is one statement, and several are one packet. */
+static bool can_do_many(const struct repair *repair)
+{
+	return !repair->options->emit && sql_takes_many(repair->sql) &&
+	       repair->shape->set_from == repair->shape->key_count;
+}
+
+/* Updates or deletions. */
+static int change_all(struct repair *repair, struct change_list *list, enum change kind,
+		      struct change_list *changed, struct problem *why)
+{
+	size_t count = count_kind(list, kind);
+	int r = 0;
+
+	if (count > 1 && can_do_many(repair))
+		r = change_kind_at_once(repair, list, kind, count, why);
+	if (r <= 0)
+		return r < 0 ? r : change_kind(repair, list, kind, changed, why);
+	for (size_t i = 0; i < list->count; i++) {
+		if (change_to(list->pairs[i].before, list->now[i]) != kind)
+			continue;
+		count_change(repair, kind);
+		move(list, i, changed);
+	}
+	return 0;
+}
+
 /* As many at once as the statement takes, from the i-th on; false: there are not that many, or not
  * all of them have room. */
 static int insert_many(struct repair *repair, struct change_list *list, size_t i,
@@ -206,9 +288,9 @@ static int change_each(struct repair *repair, struct change_list *list, struct c
 {
 	int r;
 
-	r = change_kind(repair, list, CHANGE_DELETE, changed, why);
+	r = change_all(repair, list, CHANGE_DELETE, changed, why);
 	if (r == 0)
-		r = change_kind(repair, list, CHANGE_UPDATE, changed, why);
+		r = change_all(repair, list, CHANGE_UPDATE, changed, why);
 	return r < 0 ? r : insert_all(repair, list, changed, why);
 }
 

@@ -1,4 +1,4 @@
-#include "repair/compare.h"
+#include "repair/internal.h"
 
 #include "base/alloc.h"
 
@@ -16,16 +16,19 @@ struct sum {
 	char hash[64]; /* the server's text */
 };
 
-static uint64_t rows_per_range(const struct compare *compare)
+uint64_t compare_range_rows(const struct shape *a, const struct shape *b)
 {
-	uint64_t bytes = MAX(compare->before.shape->table->row_bytes,
-			     compare->after.shape->table->row_bytes);
-
+	uint64_t bytes = MAX(a->table->row_bytes, b->table->row_bytes);
 	uint64_t rows = RANGE_BYTES / (bytes + 1);
 
-	if (compare->range_rows)
-		return compare->range_rows;
 	return rows < RANGE_ROWS_MIN ? RANGE_ROWS_MIN : MIN(rows, RANGE_ROWS_MAX);
+}
+
+static uint64_t rows_per_range(const struct compare *compare)
+{
+	return compare->range_rows
+		       ? compare->range_rows
+		       : compare_range_rows(compare->before.shape, compare->after.shape);
 }
 
 static void put_from(const struct compare_side *side, struct buffer *out)
@@ -331,6 +334,8 @@ static int compare_bags(const struct compare *compare, struct problem *why)
 
 int compare_tables(const struct compare *compare, struct problem *why)
 {
+	if (compare->within)
+		return compare_within(compare, why);
 	return compare->before.shape->bag ? compare_bags(compare, why)
 					  : compare_ranges(compare, why);
 }

@@ -9,12 +9,14 @@
  * A table without a key is compared as a bag: hashed into buckets in one go, and the buckets that
  * differ are read, at the cost of one more look at the whole table for each group of them.
  *
+ * Where it is known beforehand which ranges can differ, only those are looked at.
+ *
  * Memory: the rows of one range or group, some MiB, of both sides.
  */
 #pragma once
 
 #include "repair/shape.h"
-#include "repair/three.h"
+#include "repair/spool.h"
 
 struct compare_side {
 	struct sql *sql;
@@ -23,6 +25,11 @@ struct compare_side {
 
 struct compare {
 	struct compare_side before, after; /* both servers' shapes have the same columns */
+	/*
+	 * NULL: all of the table.  Else rows differ only in these ranges: pairs of keys, the first
+	 * and the last of each (both are in it), ascending.  Their rows are read, not hashed.
+	 */
+	struct spool *within;
 	/* A row that differs; lent.  A negative result ends the comparison with it. */
 	int (*found)(void *arg, const struct pair *pair);
 	/* Rows of `before` gone through; a negative result ends it likewise.  May be NULL. */
@@ -30,5 +37,8 @@ struct compare {
 	void *arg;
 	uint64_t range_rows; /* 0: chosen by the size of rows; else for tests */
 };
+
+/* How many rows are read at once. */
+uint64_t compare_range_rows(const struct shape *a, const struct shape *b);
 
 int compare_tables(const struct compare *compare, struct problem *why);

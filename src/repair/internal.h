@@ -1,6 +1,7 @@
 /* What the files of a repair share. */
 #pragma once
 
+#include "repair/compare.h"
 #include "repair/repair.h"
 
 struct change_list {
@@ -28,6 +29,9 @@ struct repair {
 	bool careful;                /* each row by itself: one of the batch had no room */
 	struct change_list deferred; /* met a unique value that another row still has */
 };
+
+/* within.c: compare_tables() where the ranges are known. */
+int compare_within(const struct compare *compare, struct problem *why);
 
 /* The rows of `pairs` as they are now. */
 int repair_read_now(struct repair *repair, const struct pair *pairs, size_t count, struct rows *now,

@@ -151,24 +151,25 @@ static void put_compared(const struct shape *shape, const struct sql *sql, struc
  * where in the index to begin.
  */
 static void put_ordered(const struct shape *shape, const struct sql *sql, struct buffer *out,
-			const struct row *row, bool beyond)
+			const struct row *row, const char *order)
 {
+	const char strictly[2] = {*order, 0}, loosely[3] = {*order, '=', 0};
 	CLEANUP(free) struct sql_value *values = xcalloc(shape->count, sizeof *values);
 	size_t last = shape->key_count - 1;
 
 	row_values(row, values, shape->key_count);
 	if (last) {
-		put_compared(shape, sql, out, 0, beyond ? ">=" : "<=", &values[0]);
+		put_compared(shape, sql, out, 0, loosely, &values[0]);
 		sql_put(out, " AND ");
 	}
 	for (size_t i = 0; i < last; i++) {
 		buffer_put8(out, '(');
-		put_compared(shape, sql, out, i, beyond ? ">" : "<", &values[i]);
+		put_compared(shape, sql, out, i, strictly, &values[i]);
 		sql_put(out, " OR ");
 		put_compared(shape, sql, out, i, "=", &values[i]);
 		sql_put(out, " AND ");
 	}
-	put_compared(shape, sql, out, last, beyond ? ">" : "<=", &values[last]);
+	put_compared(shape, sql, out, last, order, &values[last]);
 	for (size_t i = 0; i < last; i++)
 		buffer_put8(out, ')');
 }
@@ -176,13 +177,19 @@ static void put_ordered(const struct shape *shape, const struct sql *sql, struct
 void shape_put_beyond(const struct shape *shape, const struct sql *sql, struct buffer *out,
 		      const struct row *row)
 {
-	put_ordered(shape, sql, out, row, true);
+	put_ordered(shape, sql, out, row, ">");
+}
+
+void shape_put_from(const struct shape *shape, const struct sql *sql, struct buffer *out,
+		    const struct row *row)
+{
+	put_ordered(shape, sql, out, row, ">=");
 }
 
 void shape_put_up_to(const struct shape *shape, const struct sql *sql, struct buffer *out,
 		     const struct row *row)
 {
-	put_ordered(shape, sql, out, row, false);
+	put_ordered(shape, sql, out, row, "<=");
 }
 
 void shape_put_is(const struct shape *shape, const struct sql *sql, struct buffer *out,

@@ -41,7 +41,10 @@ void shape_put_key(const struct shape *shape, const struct sql *sql, struct buff
 /* The key is greater than that of `row`; in the server's own order. */
 void shape_put_beyond(const struct shape *shape, const struct sql *sql, struct buffer *out,
 		      const struct row *row);
-/* It is not. */
+/* It is, or is the same. */
+void shape_put_from(const struct shape *shape, const struct sql *sql, struct buffer *out,
+		    const struct row *row);
+/* It is not greater. */
 void shape_put_up_to(const struct shape *shape, const struct sql *sql, struct buffer *out,
 		     const struct row *row);
 /* The key is the one of `row`, by its index; with NULL one placeholder per key column. */

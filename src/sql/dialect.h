@@ -17,6 +17,9 @@ struct sql_dialect {
 		       struct problem *why);
 	int (*execute)(struct sql_statement *statement, const struct sql_value *values,
 		       size_t count, uint64_t *ret_rows, struct problem *why);
+	/* May be NULL: one by one. */
+	int (*execute_many)(struct sql_statement *statement, const struct sql_value *values,
+			    size_t count, size_t times, uint64_t *ret_rows, struct problem *why);
 	void (*statement_free)(struct sql_statement *statement);
 
 	int (*list)(struct sql *sql, struct sql_names *ret, struct problem *why);
@@ -31,6 +34,14 @@ struct sql_dialect {
 		      struct sql_definition *definition, struct problem *why);
 	int (*numbers)(struct sql *sql, const char *schema, const char *name,
 		       struct sql_statements *ret, struct problem *why); /* NULL: none */
+
+	/* These four may be NULL: no such files. */
+	int (*settle)(struct sql *sql, const struct sql_table *table, struct sql_files *files,
+		      struct problem *why);
+	void (*unsettle)(struct sql *sql);
+	uint32_t (*file_bytes)(const struct sql_column *column);
+	void (*put_from_file)(struct buffer *out, const struct sql_column *column,
+			      const uint8_t *bytes, uint32_t size);
 
 	char quote; /* around identifiers; doubled within */
 	/* NULL: `schema`.`name` */

@@ -275,6 +275,76 @@ static int execute(struct sql_statement *statement, const struct sql_value *valu
 	return 0;
 }
 
+/*
+ * One packet with all sets of values, column by column.  What the server says of the rows it found
+ * is the sum over all.
+ */
+struct bulk {
+	unsigned count, times;
+	const void **data;
+	unsigned long *sizes;
+	char *marks;
+};
+
+static void bulk_done(struct bulk *bulk)
+{
+	free(bulk->data);
+	free(bulk->sizes);
+	free(bulk->marks);
+}
+
+static void bulk_cleanup(struct bulk *bulk)
+{
+	bulk_done(bulk);
+}
+
+static void bulk_fill(struct bulk *bulk, const struct sql_value *values, MYSQL_BIND *binds)
+{
+	size_t cells = (size_t)bulk->count * bulk->times;
+
+	bulk->data = xcalloc(cells, sizeof *bulk->data);
+	bulk->sizes = xcalloc(cells, sizeof *bulk->sizes);
+	bulk->marks = xcalloc(cells, 1);
+	for (size_t column = 0; column < bulk->count; column++) {
+		size_t first = column * bulk->times;
+
+		for (size_t row = 0; row < bulk->times; row++) {
+			const struct sql_value *value = &values[row * bulk->count + column];
+
+			bulk->data[first + row] = value->data;
+			bulk->sizes[first + row] = value->size;
+			bulk->marks[first + row] =
+				value->data ? STMT_INDICATOR_NONE : STMT_INDICATOR_NULL;
+		}
+		binds[column] = (MYSQL_BIND){
+			.buffer_type = MYSQL_TYPE_BLOB,
+			.buffer = &bulk->data[first],
+			.length = &bulk->sizes[first],
+			.u.indicator = &bulk->marks[first],
+		};
+	}
+}
+
+static int execute_many(struct sql_statement *statement, const struct sql_value *values,
+			size_t count, size_t times, uint64_t *ret_rows, struct problem *why)
+{
+	struct mariadb_statement *own = (struct mariadb_statement *)statement;
+	CLEANUP(bulk) struct bulk bulk = {.count = count, .times = times};
+	unsigned rows = times, one = 0;
+	int r = 0;
+
+	if (count != own->count)
+		return problem(why, -EUCLEAN, "%zu values for %zu placeholders", count, own->count);
+	bulk_fill(&bulk, values, own->binds);
+	mysql_stmt_attr_set(own->stmt, STMT_ATTR_ARRAY_SIZE, &rows);
+	if (mysql_stmt_bind_param(own->stmt, own->binds) || mysql_stmt_execute(own->stmt))
+		r = statement_failed(own->stmt, why);
+	else
+		*ret_rows = mysql_stmt_affected_rows(own->stmt);
+	mysql_stmt_attr_set(own->stmt, STMT_ATTR_ARRAY_SIZE, &one);
+	return r;
+}
+
 const struct sql_dialect sql_mariadb = {
 	.engine = "mariadb",
 	.open = open_connection,
@@ -284,12 +354,17 @@ const struct sql_dialect sql_mariadb = {
 	.run = run,
 	.prepare = prepare,
 	.execute = execute,
+	.execute_many = execute_many,
 	.statement_free = statement_free,
 	.list = mariadb_list,
 	.describe = mariadb_describe,
 	.references = mariadb_references,
 	.show = mariadb_show,
 	.define = mariadb_define,
+	.settle = mariadb_settle,
+	.unsettle = mariadb_unsettle,
+	.file_bytes = mariadb_file_bytes,
+	.put_from_file = mariadb_put_from_file,
 	.quote = '`',
 	.put_text = mariadb_put_text,
 	.put_read = mariadb_put_read,

@@ -27,3 +27,11 @@ void mariadb_put_hash_of_rows(struct buffer *out, const struct sql_column *const
 			      size_t count);
 void mariadb_put_shown(struct buffer *out, const struct sql_column *column,
 		       const struct sql_value *value);
+
+/* mariadb_files.c */
+int mariadb_settle(struct sql *sql, const struct sql_table *table, struct sql_files *files,
+		   struct problem *why);
+void mariadb_unsettle(struct sql *sql);
+uint32_t mariadb_file_bytes(const struct sql_column *column);
+void mariadb_put_from_file(struct buffer *out, const struct sql_column *column,
+			   const uint8_t *bytes, uint32_t size);

@@ -175,6 +175,7 @@ static void settle(struct sql_table *table, struct candidate *candidate)
 	if (candidate->name && !candidate->bad && !table->key_count) {
 		table->key = take(candidate->columns);
 		table->key_count = candidate->count;
+		table->primary = !strcmp(candidate->name, "PRIMARY");
 	}
 	candidate_done(candidate);
 }

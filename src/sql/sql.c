@@ -109,6 +109,21 @@ int sql_execute(struct sql_statement *statement, const struct sql_value *values,
 						ret_rows ? ret_rows : &rows, why);
 }
 
+bool sql_takes_many(const struct sql *sql)
+{
+	return sql->dialect->execute_many != NULL;
+}
+
+int sql_execute_many(struct sql_statement *statement, const struct sql_value *values, size_t count,
+		     size_t times, uint64_t *ret_rows, struct problem *why)
+{
+	const struct sql_dialect *dialect = statement->sql->dialect;
+	uint64_t rows;
+
+	return dialect->execute_many(statement, values, count, times, ret_rows ? ret_rows : &rows,
+				     why);
+}
+
 void sql_statement_free(struct sql_statement *statement)
 {
 	if (statement)
@@ -226,6 +241,44 @@ void sql_table_free(struct sql_table *table)
 	free(table->name);
 	free_words(table->triggers, table->trigger_count);
 	free(table);
+}
+
+int sql_settle(struct sql *sql, const struct sql_table *table, struct sql_files *ret,
+	       struct problem *why)
+{
+	int r;
+
+	*ret = (struct sql_files){0};
+	if (!sql->dialect->settle)
+		return problem(why, -EOPNOTSUPP, "the files of engine '%s' are not read",
+			       sql->dialect->engine);
+	r = sql->dialect->settle(sql, table, ret, why);
+	if (r < 0)
+		sql_files_done(ret);
+	return r;
+}
+
+void sql_unsettle(struct sql *sql)
+{
+	sql->dialect->unsettle(sql);
+}
+
+void sql_files_done(struct sql_files *files)
+{
+	free(files->data);
+	free(files->definition);
+	*files = (struct sql_files){0};
+}
+
+uint32_t sql_file_bytes(const struct sql *sql, const struct sql_column *column)
+{
+	return sql->dialect->file_bytes(column);
+}
+
+void sql_put_from_file(const struct sql *sql, struct buffer *out, const struct sql_column *column,
+		       const uint8_t *bytes, uint32_t size)
+{
+	sql->dialect->put_from_file(out, column, bytes, size);
 }
 
 int sql_references(struct sql *sql, const char *schema, const char *name, bool of_parent,

@@ -76,6 +76,7 @@ struct sql_table {
 	size_t *key; /* columns of the primary key, or of a unique one without NULLs; in its order
 		      */
 	size_t key_count;         /* 0: there is none, the table is a bag of rows */
+	bool primary;             /* it is the primary key */
 	uint64_t rows, row_bytes; /* the server's guess */
 	bool alone;               /* other tables inherit from it, whose rows are not its own */
 	char **triggers;          /* those that fire for a repair: "name (BEFORE UPDATE)" */
@@ -95,6 +96,16 @@ struct sql_definition {
 	struct sql_statements after; /* once the rows are in */
 	/* All of it can be one transaction, the table's rows included: nobody sees a part of it. */
 	bool at_once;
+};
+
+/* Where a table's rows are, for those who read them there: see innodb/changed.h. */
+struct sql_files {
+	char *data, *definition; /* below the data directory; another definition is another file */
+	bool legible; /* what follows is known: the key's columns have a fixed size, ... */
+	uint32_t page_bytes, root, key_bytes;
+	uint64_t index;
+	uint32_t head_bytes; /* the most that lengths and NULLs of a row take */
+	bool off_page;       /* a value may be kept outside of its row */
 };
 
 struct sql;
@@ -152,6 +163,14 @@ int sql_prepare(struct sql *sql, const struct buffer *text, struct sql_statement
 		struct problem *why);
 int sql_execute(struct sql_statement *statement, const struct sql_value *values, size_t count,
 		uint64_t *ret_rows, struct problem *why);
+/* It can be given several sets of values in one go, which costs less than one by one. */
+bool sql_takes_many(const struct sql *sql);
+/*
+ * `times` times `count` values, one set after the other; *ret_rows is the sum.  At the first error
+ * the rest is left, and what came before it stays, like what several statements do.
+ */
+int sql_execute_many(struct sql_statement *statement, const struct sql_value *values, size_t count,
+		     size_t times, uint64_t *ret_rows, struct problem *why);
 void sql_statement_free(struct sql_statement *statement);
 DEFINE_CLEANUP(struct sql_statement *, sql_statement, sql_statement_free)
 
@@ -205,6 +224,26 @@ static inline void sql_statements_cleanup(struct sql_statements *statements)
 {
 	sql_statements_done(statements);
 }
+
+/*
+ * Until sql_unsettle() all that was committed of the table is in its files, and nothing else; they
+ * do not change, and the table can be read on this connection only.  Of a throw-away server: it
+ * waits for what the server's own recovery still has to undo.  -EOPNOTSUPP when the engine has no
+ * such files, -EBUSY for a transaction that does not end.
+ */
+int sql_settle(struct sql *sql, const struct sql_table *table, struct sql_files *ret,
+	       struct problem *why);
+void sql_unsettle(struct sql *sql);
+void sql_files_done(struct sql_files *files);
+static inline void sql_files_cleanup(struct sql_files *files)
+{
+	sql_files_done(files);
+}
+/* The value of a key's column (legible ones) from its `size` bytes in a file, as it is read. */
+void sql_put_from_file(const struct sql *sql, struct buffer *out, const struct sql_column *column,
+		       const uint8_t *bytes, uint32_t size);
+/* How many bytes it has there; 0: it is not legible. */
+uint32_t sql_file_bytes(const struct sql *sql, const struct sql_column *column);
 
 const struct sql_column *sql_column_find(const struct sql_table *table, const char *name);
 

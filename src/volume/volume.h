@@ -335,6 +335,17 @@ int volume_clone(struct volume *volume, struct disk *to, const struct volume_clo
 		 struct moment *ret, struct problem *why);
 
 /*
+ * Call `fn` for the stretches of the file that may not be the same in the heads of two clones of
+ * one volume, in order; all else is, byte for byte.  What is on the tape before `shared` (bytes; of
+ * the moments that volume_clone() gave the earlier one) is the same record in both.  Looks at what
+ * is where, and reads no data.  Nothing changes the two meanwhile, or this file of them; `fn` must
+ * not call back into them.  0, what `fn` returned if that was not 0, -ESTALE when one of them has
+ * not this inode, -EINVAL when it is no file.
+ */
+int volume_differ(struct volume *a, struct volume *b, uint64_t shared, uint64_t ino,
+		  int (*fn)(uint64_t offset, uint64_t size, void *arg), void *arg);
+
+/*
  * While it is held, as often as it is released, the base stays as it is: no fold, and no history
  * given up, also on a full disk.
  */
