@@ -247,7 +247,7 @@ static int on_row(const char *const *values, const size_t *sizes, unsigned count
 
 struct engine_answer answer_callbacks(struct answer *answer)
 {
-	return (struct engine_answer){on_columns, on_row, answer};
+	return (struct engine_answer){.columns = on_columns, .row = on_row, .arg = answer};
 }
 
 int answer_end(struct answer *answer)

@@ -56,6 +56,7 @@ static int ask_server(struct visit *visit, const char *sql, enum answer_format f
 	struct problem why = {""};
 	int r, end;
 
+	callbacks.database = typed_value(visit->talk.typed, "database");
 	if (!past_engine(visit->past)->query)
 		return fail(visit->talk.typed, END_USAGE,
 			    "--format: %s answers by its own client only: leave it out",
@@ -71,6 +72,31 @@ static int ask_server(struct visit *visit, const char *sql, enum answer_format f
 		       : END_OK;
 }
 
+static int ask_client(struct visit *visit, const char *sql)
+{
+	const struct typed *typed = visit->talk.typed;
+	const char *database = typed_value(typed, "database");
+	CLEANUP(free) char *word = NULL;
+	char *rest[2] = {NULL};
+
+	if (database) {
+		if (asprintf(&word, "%s%s", past_engine(visit->past)->choose, database) < 0)
+			return fail(typed, END_MACHINE, "no memory");
+		rest[0] = word;
+	}
+	return visit_run_client(visit, sql, rest);
+}
+
+static int ask_it(struct visit *visit, const char *sql, int format)
+{
+	const struct typed *typed = visit->talk.typed;
+
+	if (typed_has(typed, "database") && !past_engine(visit->past)->choose)
+		return fail(typed, END_USAGE, "--database: %s has only one",
+			    past_engine(visit->past)->title);
+	return format < 0 ? ask_client(visit, sql) : ask_server(visit, sql, format);
+}
+
 static int run(const struct typed *typed)
 {
 	CLEANUP(buffer) struct buffer input = {0};
@@ -82,7 +108,9 @@ static int run(const struct typed *typed)
 		sql = NULL;
 	ending = parse_format(typed, &format);
 	if (ending == END_OK && inside_is(typed))
-		return inside_query(typed);
+		return typed_has(typed, "database")
+			       ? fail(typed, END_USAGE, "--database: SQLite has only one")
+			       : inside_query(typed);
 	/* The client reads it itself. */
 	if (ending == END_OK && !sql && format >= 0) {
 		ending = read_input(typed, &input);
@@ -92,8 +120,7 @@ static int run(const struct typed *typed)
 		return ending;
 	ending = visit_open(&visit, typed);
 	if (ending == END_OK) {
-		ending = format < 0 ? visit_run_client(&visit, sql, NULL)
-				    : ask_server(&visit, sql, format);
+		ending = ask_it(&visit, sql, format);
 		visit_note_changes(&visit);
 	}
 	visit_close(&visit);
@@ -108,6 +135,9 @@ const struct command command_query = {
 	.options =
 		{
 			{"at", .argument = "MOMENT", .text = "The moment to ask; now if left out."},
+			{"database", .argument = "NAME",
+			 .text = "Ask in this database of the server; on PostgreSQL, where a "
+				 "question cannot name another, postgres if left out."},
 			{"format", .argument = "FORMAT",
 			 .text = "How to print what is answered: csv, json or table. As the "
 				 "engine's "
@@ -130,6 +160,8 @@ const struct command command_query = {
 			 "How many there were."},
 			{"query shop --at 09:41 --format csv 'SELECT id FROM shop.users'",
 			 "A table of then, for another program."},
+			{"query shop --at 09:41 --database app 'SELECT COUNT(*) FROM orders'",
+			 "Of PostgreSQL's database app."},
 			{"query shop --at 09:41 --format json < report.sql",
 			 "A file of statements."},
 		},

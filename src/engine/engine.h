@@ -34,9 +34,10 @@ struct engine_column {
 	bool number; /* its values are numbers, written as JSON writes them */
 };
 
-/* Who gets what a query answers; all is borrowed for the length of the call.  A callback returns 0,
- * or -errno to stop. */
+/* Where a query is asked, and who gets what it answers; all is borrowed for the length of the call.
+ * A callback returns 0, or -errno to stop. */
 struct engine_answer {
+	const char *database; /* of several; NULL: the one that root comes into, or none */
 	/* A statement has rows, of these columns. */
 	int (*columns)(const struct engine_column *columns, unsigned count, void *arg);
 	/* One of them, as text; NULL is NULL. */
@@ -64,6 +65,7 @@ struct engine {
 	/* The client's option that runs what follows and ends: "-e"; NULL: the words themselves are
 	 * the command. */
 	const char *execute;
+	const char *choose; /* likewise: in which database; "--dbname=".  NULL: it has one only */
 	/*
 	 * What it needs of the mount (mount_options).  `direct`: its pages have to arrive whole,
 	 * and it writes them through the kernel's cache.  `inward`: it can be told to keep data
@@ -118,8 +120,8 @@ struct engine {
 	int (*inherit)(const struct engine_place *place, const char *run_dir, struct problem *why);
 	/*
 	 * Run `sql`, one statement or several, as root.  -EINVAL when the server refuses one, with
-	 * its words; what `answer` returned; ...  Any time it takes.  NULL: its client is the only
-	 * way to ask.
+	 * its words; -ENOENT when there is no such database; what `answer` returned; ...  Any time
+	 * it takes.  NULL: its client is the only way to ask.
 	 */
 	int (*query)(const struct engine_place *place, const char *sql,
 		     const struct engine_answer *answer, struct problem *why);

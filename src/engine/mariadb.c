@@ -209,6 +209,7 @@ const struct engine engine_mariadb = {
 	.socket = MYSQL_FAMILY_SOCKET,
 	.secret = MYSQL_FAMILY_SECRET,
 	.execute = "-e",
+	.choose = "--database=",
 	.check = check,
 	.create = create,
 	.inspect = inspect,

@@ -116,6 +116,7 @@ const struct engine engine_mysql = {
 	.socket = MYSQL_FAMILY_SOCKET,
 	.secret = MYSQL_FAMILY_SECRET,
 	.execute = "-e",
+	.choose = "--database=",
 	.check = check,
 	.create = create,
 	.inspect = inspect,

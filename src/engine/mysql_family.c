@@ -300,6 +300,8 @@ int mysql_family_query(const struct engine_place *place, const char *sql,
 	r = connect_root(place, 0, &mysql, why);
 	if (r < 0)
 		return r;
+	if (answer->database && mysql_select_db(mysql, answer->database) != 0)
+		return problem(why, -ENOENT, "%s", mysql_error(mysql));
 	more = mysql_real_query(mysql, sql, strlen(sql));
 	while (r == 0 && more == 0) {
 		MYSQL_RES *result = mysql_use_result(mysql);

@@ -542,7 +542,9 @@ static int run_query(const struct engine_place *place, const char *sql,
 	bool begun = false;
 	int r;
 
-	r = connect_root(place, "postgres", &connection, why);
+	r = connect_root(place, answer->database ? answer->database : "postgres", &connection, why);
+	if (r == -EACCES && why && strstr(why->text, "database \""))
+		return -ENOENT;
 	if (r < 0)
 		return r;
 	if (!PQsendQuery(connection, sql) || !PQsetSingleRowMode(connection))
@@ -605,6 +607,7 @@ const struct engine engine_postgres = {
 	.default_port = SOCKET_PORT,
 	.socket = "server/" SOCKET_NAME "5432",
 	.execute = "-c",
+	.choose = "--dbname=",
 	.direct = true,
 	.inward = true,
 	.transient = (const char *const[]){"postmaster.pid", "postmaster.opts", NULL},

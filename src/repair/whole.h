@@ -2,9 +2,10 @@
  * Whole: a table that is gone comes back as it was.
  *
  * It is made under another name, filled, compared with the original, and then given its own name,
- * so that nobody sees half of it.  Its indexes, foreign keys, next automatic number and triggers
- * come with it; grants on a table outlive it on MariaDB.  Triggers are made last: no row of the
- * past fires one.
+ * so that nobody sees half of it; or, where nobody sees what is not committed, in one transaction
+ * (sql_definition.at_once).  Its indexes, foreign keys, next automatic number and triggers come
+ * with it; grants on a table outlive it on MariaDB, and come with it on PostgreSQL.  Triggers are
+ * made last: no row of the past fires one.
  */
 #pragma once
 

@@ -28,6 +28,8 @@ struct sql_dialect {
 	int (*describe)(struct sql *sql, struct sql_table *table, struct problem *why);
 	int (*references)(struct sql *sql, const char *schema, const char *name, bool of_parent,
 			  struct sql_reference **ret, size_t *ret_count, struct problem *why);
+	int (*verify)(struct sql *sql, const char *schema, const char *name,
+		      struct problem *why); /* NULL: nothing is left */
 	int (*show)(struct sql *sql, const char *schema, const char *name, char **ret,
 		    struct problem *why);
 	int (*define)(struct sql *sql, const char *schema, const char *name,

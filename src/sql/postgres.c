@@ -384,6 +384,7 @@ const struct sql_dialect sql_postgres = {
 	.is_named = postgres_is_named,
 	.describe = postgres_describe,
 	.references = postgres_references,
+	.verify = postgres_verify,
 	.show = postgres_show,
 	.define = postgres_define,
 	.numbers = postgres_numbers,

@@ -32,6 +32,7 @@ bool postgres_is_named(const char *schema, const char *name, const char *wanted)
 int postgres_describe(struct sql *sql, struct sql_table *table, struct problem *why);
 int postgres_references(struct sql *sql, const char *schema, const char *name, bool of_parent,
 			struct sql_reference **ret, size_t *ret_count, struct problem *why);
+int postgres_verify(struct sql *sql, const char *schema, const char *name, struct problem *why);
 int postgres_show(struct sql *sql, const char *schema, const char *name, char **ret,
 		  struct problem *why);
 int postgres_numbers(struct sql *sql, const char *schema, const char *name,

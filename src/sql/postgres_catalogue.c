@@ -443,6 +443,64 @@ int postgres_references(struct sql *sql, const char *schema, const char *name, b
 	return 0;
 }
 
+/* --- What nobody has looked after ---------------------------------------------------------------
+ */
+
+/*
+ * A deferrable constraint is looked after by a trigger, which is silent like the others: two rows
+ * may have come to be the same.  A query for each that counts such values; none for those that are
+ * no matter of equality.
+ */
+static int deferrable_constraints(struct sql *sql, const char *schema, const char *name,
+				  struct sql_statements *queries, struct sql_statements *names,
+				  struct problem *why)
+{
+	struct sql_row row;
+	int r;
+
+	r = send_for_table(
+		sql,
+		"SELECT k.conname, CASE WHEN k.contype = 'x' THEN NULL ELSE"
+		" format('SELECT count(*) FROM (SELECT FROM %s WHERE (%s) IS NOT NULL GROUP BY %s"
+		" HAVING count(*) > 1 LIMIT 1) AS twice', k.conrelid::regclass, c.list, c.list) END"
+		" FROM pg_constraint k CROSS JOIN LATERAL (SELECT "
+		"string_agg(quote_ident(a.attname),"
+		" ',') AS list FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum ="
+		" ANY (k.conkey)) AS c WHERE k.condeferrable AND k.contype IN ('p', 'u', 'x')"
+		" AND k.conrelid = ",
+		schema, name, " ORDER BY k.conname", why);
+	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
+		sql_statements_add(names, text_at(&row, 0));
+		sql_statements_add(queries, text_or_null(&row, 1));
+	}
+	return r;
+}
+
+int postgres_verify(struct sql *sql, const char *schema, const char *name, struct problem *why)
+{
+	CLEANUP(sql_statements) struct sql_statements queries = {0};
+	CLEANUP(sql_statements) struct sql_statements names = {0};
+	int64_t twice = 0;
+	int r;
+
+	r = deferrable_constraints(sql, schema, name, &queries, &names, why);
+	for (size_t i = 0; i < queries.count && r == 0; i++) {
+		if (!queries.texts[i])
+			return problem(
+				why, -EOPNOTSUPP,
+				"the constraint \"%s\" is deferrable, which cannot be looked "
+				"after here: make it not deferrable first",
+				names.texts[i]);
+		r = sql_number(sql, queries.texts[i], &twice, why);
+		if (r == 0 && twice)
+			r = problem(why, -EEXIST,
+				    "two rows would have the same value, which the constraint "
+				    "\"%s\" does not allow: leave one of them out with --where",
+				    names.texts[i]);
+	}
+	return r;
+}
+
 /* --- For a person ----------------------------------------------------------------------------- */
 
 /* A line for each column, constraint, index and trigger, and for who may do what with it. */
@@ -465,7 +523,7 @@ static const char lines_of[] =
 	" JOIN pg_index i ON i.indrelid = it.oid WHERE NOT EXISTS"
 	" (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.conrelid = it.oid)"
 	" UNION ALL SELECT 4, 0, pg_get_triggerdef(g.oid) || CASE g.tgenabled WHEN 'O' THEN ''"
-	" ELSE ' enabled ' || g.tgenabled END FROM it JOIN pg_trigger g"
+	" ELSE ' enabled ' || g.tgenabled::text END FROM it JOIN pg_trigger g"
 	" ON g.tgrelid = it.oid AND NOT g.tgisinternal"
 	" UNION ALL SELECT 5, 0, format('comment %L', d.description) FROM it"
 	" JOIN pg_description d ON d.objoid = it.oid AND d.classoid = 'pg_class'::regclass"

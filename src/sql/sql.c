@@ -325,6 +325,11 @@ void sql_definition_free(struct sql_definition *definition)
 	free(definition);
 }
 
+int sql_verify(struct sql *sql, const char *schema, const char *name, struct problem *why)
+{
+	return sql->dialect->verify ? sql->dialect->verify(sql, schema, name, why) : 0;
+}
+
 int sql_show(struct sql *sql, const char *schema, const char *name, char **ret, struct problem *why)
 {
 	return sql->dialect->show(sql, schema, name, ret, why);

@@ -204,6 +204,9 @@ int sql_references(struct sql *sql, const char *schema, const char *name, bool o
 		   struct sql_reference **ret, size_t *ret_count, struct problem *why);
 void sql_references_free(struct sql_reference *references, size_t count);
 
+/* What sql_repair_settings() leave unchecked, and nothing else of a repair looks after, holds for
+ * the table's rows: -EEXIST with the constraint that does not.  To be asked before the commit. */
+int sql_verify(struct sql *sql, const char *schema, const char *name, struct problem *why);
 /* How the table is made, line by line, for a person to compare; without the next automatic number.
  * The caller frees it. */
 int sql_show(struct sql *sql, const char *schema, const char *name, char **ret,
@@ -288,7 +291,8 @@ void sql_put_shown(const struct sql *sql, struct buffer *out, const struct sql_c
 /* What every connection begins with. */
 const char *const *sql_session_settings(const struct sql *sql);
 /* Run these before a repair on this connection, and have them in a file of SQL: no foreign key
- * cascades, nothing is checked that was not when the rows were written. */
+ * cascades, and as little is checked as the engine lets us that was not when the rows were written.
+ */
 const char *const *sql_repair_settings(const struct sql *sql);
 /* How a trigger can tell that it is a repair for which it fires. */
 const char *sql_trigger_hint(const struct sql *sql);

@@ -291,6 +291,20 @@ def a_unique_value_that_somebody_else_took_is_a_conflict():
     check("in conflict" in error, error)
 
 
+def a_unique_constraint_that_is_deferrable_holds_nevertheless():
+    """A trigger looks after it, and triggers are silent."""
+    fresh()
+    on((0, 1, 2), f"CREATE TABLE {WHERE} (id int PRIMARY KEY, a int, b text, CONSTRAINT one UNIQUE (a, b) DEFERRABLE);"
+       f"INSERT INTO {WHERE} VALUES (1, 1, 'x'), (2, 2, 'y'), (3, NULL, 'z'), (4, NULL, 'z');")
+    on((1, 2), f"DELETE FROM {WHERE} WHERE id < 3; UPDATE {WHERE} SET b = 'oops' WHERE id > 2;")
+    on((2,), f"INSERT INTO {WHERE} VALUES (9, 1, 'x');")
+    error = put([], ok=False)
+    check('"one"' in error, error)
+    check(servers[2].sql(f"SELECT count(*) FROM {WHERE}") == [["3"]], "something was committed")
+    report, _ = put(["where=id > 1"])
+    check((report["inserted"], report["updated"]) == (1, 2), report)
+
+
 def what_the_server_always_numbers_itself_comes_back_as_it_was():
     fresh()
     on((0, 1, 2), f"CREATE TABLE {WHERE} (id int PRIMARY KEY, serial int GENERATED ALWAYS AS IDENTITY, v text);"
@@ -463,6 +477,7 @@ if __name__ == "__main__":
             values_that_the_server_takes_for_equal_are_told_apart,
             unique_values_that_were_exchanged_are_exchanged_back,
             a_unique_value_that_somebody_else_took_is_a_conflict,
+            a_unique_constraint_that_is_deferrable_holds_nevertheless,
             what_the_server_always_numbers_itself_comes_back_as_it_was,
             columns_and_conditions_restrict_it,
             references_do_not_cascade_and_none_is_left_dangling,

@@ -4,6 +4,7 @@ diff, find and repair of a PostgreSQL cluster on a volume; repair_test.py tells 
 """
 import json
 import os
+import subprocess
 import threading
 import time
 
@@ -92,9 +93,10 @@ def what_a_mistake_did_is_seen_and_put_back_and_good_writes_stay():
     shop.sql("UPDATE users SET visits = visits + 1 WHERE id <= 100; INSERT INTO users (email) VALUES ('new@example.com');"
              "UPDATE users SET email = 'mine@example.com' WHERE id = 110;")
     pids = "SELECT string_agg(pid::text, ',' ORDER BY pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND query LIKE '%kept%' AND pid <> pg_backend_pid()"
-    kept = threading.Thread(target=lambda: shop.sql("SELECT 'kept', pg_sleep(15)"))
-    kept.start()
-    wait_for(lambda: rows(pids)[0][0] != "NULL", 10, "a client that stays")
+    # pylint: disable=consider-using-with
+    kept = subprocess.Popen(shop.client("-c", "SELECT 'kept', pg_sleep(300)"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL)
+    wait_for(lambda: rows(pids)[0][0] != "NULL", 30, "a client that stays")
     connections = rows(pids)
 
     seen = shop.json("diff", "--from", before, "--to", after)
@@ -119,7 +121,8 @@ def what_a_mistake_did_is_seen_and_put_back_and_good_writes_stay():
     check(rows(counts) == [["20001", "10", "100", "1", "0", "20000"]], rows(counts))
     check(rows("SELECT email FROM users WHERE id = 110") == [["mine@example.com"]], "110")
     check(connections == rows(pids), "somebody was disconnected")
-    kept.join()
+    shop.sql(f"SELECT pg_terminate_backend({connections[0][0]})")
+    kept.wait(30)
 
     # Only the column: what was written beside it stays.
     report = repaired("--table", "users", "--to", before, "--until", after, "--columns", "email")
@@ -164,6 +167,10 @@ def a_question_to_the_past_is_answered():
     shop.sql_in("postgres", "DELETE FROM here")
     out = shop.run("query", "--at", middle, "SELECT count(*) FROM here", "--format", "csv").stdout
     check(out.split() == ["count", "2"], out)
+    counted = [shop.run("query", "--at", middle, "--database", "shop", *format, "SELECT count(*) FROM users").stdout.split()
+               for format in ([], ["--format", "csv"])]
+    check("20001" in counted[0] and counted[1] == ["count", "20001"], counted)
+    fails(["query", "--at", middle, "--database", "nothing", "--format", "csv", "SELECT 1"], 'database "nothing" does not exist', code=3)
     done = shop.run("query", "--at", before, "SELECT count(*) FROM here", check=False)
     check(done.returncode != 0 and 'relation "here" does not exist' in done.stderr, done.stderr)
     shop.sql_in("postgres", "DROP TABLE here")
@@ -328,6 +335,31 @@ def a_repair_goes_on_beside_writers_and_loses_none_of_their_writes():
     check(rows("SELECT sum(n), sum(spoiled) FROM stock")[0] == [found[0], "0"], report)
 
 
+def a_repair_in_chunks_that_was_killed_goes_on():
+    shop.sql("CREATE TABLE item (id int PRIMARY KEY, v text); INSERT INTO item SELECT i, 'v' || i FROM generate_series(1, 3000) i;")
+    before = moment()
+    shop.sql("UPDATE item SET v = 'oops'")
+    after = moment()
+    # Somebody holds a row of the eighth chunk: it stops there until it is killed.
+    words = shop.client("-q", "-c", "BEGIN", "-c", "SELECT 'held' FROM item WHERE id = 2000 FOR UPDATE", "-c", "SELECT pg_sleep(300)")
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as holder:
+        wait_for(lambda: rows("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)%' AND pid <> pg_backend_pid()") == [["1"]], 30,
+                 "the one that holds a row")
+        command = [shop.unspill.binary, "repair", "shop", "--table", "item", "--to", before, "--until", after, "--chunked", "--yes"]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=shop.unspill.env) as repairing:
+            wait_for(lambda: rows("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE%'") == [["1"]], 60,
+                     "the repair to come to it")
+            repairing.kill()
+        pid = rows("SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(300)%' AND pid <> pg_backend_pid()")[0][0]
+        shop.sql(f"SELECT pg_terminate_backend({pid})")
+    wait_for(lambda: rows("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE%' AND pid <> pg_backend_pid()") == [["0"]], 30, "its session to end")
+    done = int(rows("SELECT count(*) FROM item WHERE v <> 'oops'")[0][0])
+    check(0 < done < 2000, f"{done} rows were put back before")
+    report = repaired("--table", "item", "--to", before, "--until", after, "--chunked")
+    check((report["already"], report["updated"], report["conflicts"]) == (done, 3000 - done, 0), (done, report))
+    check(rows("SELECT count(*) FROM item WHERE v = 'v' || id") == [["3000"]], "rows")
+
+
 def nothing_of_the_past_is_left_over():
     scratch = shop.path("scratch")
     check(not os.path.isdir(scratch) or not os.listdir(scratch), os.listdir(scratch) if os.path.isdir(scratch) else "")
@@ -348,5 +380,6 @@ if __name__ == "__main__":
         who_is_not_let_in_or_may_not_is_told_in_one_line,
         a_name_with_quotes_and_newlines_is_a_name,
         a_repair_goes_on_beside_writers_and_loses_none_of_their_writes,
+        a_repair_in_chunks_that_was_killed_goes_on,
         nothing_of_the_past_is_left_over,
     )

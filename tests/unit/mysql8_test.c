@@ -97,7 +97,8 @@ static int query_columns(const struct engine_column *columns, unsigned count, vo
 static void a_real_one_is_made_and_has_what_was_committed_after_a_kill(void)
 {
 	char value[64] = "";
-	const struct engine_answer answer = {query_columns, query_row, value};
+	const struct engine_answer answer = {
+		.columns = query_columns, .row = query_row, .arg = value};
 	struct box box;
 
 	box_init(&box, "the shop", 0);
