@@ -2,6 +2,7 @@
 #include "cmd/overview.h"
 #include "cmd/machine.h"
 #include "cmd/talk.h"
+#include "control/clones.h"
 #include "keeper/keeper.h"
 
 #include <errno.h>
@@ -11,21 +12,23 @@
 
 #define ANSWER_TIMEOUT_MS 5000
 
-static uint64_t walked_bytes;
+static uint64_t walked_bytes, shared_bytes;
 
 static int add_size(const char *path, const struct stat *st, int type, struct FTW *where)
 {
 	if (type == FTW_F)
 		walked_bytes += (uint64_t)st->st_blocks * 512;
+	if (type == FTW_F && st->st_nlink > 1)
+		shared_bytes += (uint64_t)st->st_blocks * 512;
 	return 0;
 }
 
-/* Space taken by the files below. */
+/* Space taken by the files below; `shared_bytes` of it by files with a second name. */
 static json_t *size_of(const struct cluster *cluster, const char *below)
 {
 	char path[PATH_MAX];
 
-	walked_bytes = 0;
+	walked_bytes = shared_bytes = 0;
 	if (cluster_path(cluster, below, path))
 		nftw(path, add_size, 16, FTW_PHYS);
 	return json_integer((json_int_t)walked_bytes);
@@ -38,6 +41,7 @@ static json_t *bytes_of(const struct cluster *cluster)
 
 	json_object_set_new(bytes, "tape", size_of(cluster, "volume/tape"));
 	json_object_set_new(bytes, "base", size_of(cluster, "volume/base"));
+	json_object_set_new(bytes, "shared", json_integer((json_int_t)shared_bytes));
 	if (machine_space(cluster->directory, &bytes_free, &bytes_total, NULL) >= 0) {
 		json_object_set_new(bytes, "disk_free", json_integer(bytes_free));
 		json_object_set_new(bytes, "disk_total", json_integer(bytes_total));
@@ -53,15 +57,34 @@ static json_t *closed(const struct cluster *cluster)
 			 "bytes", bytes_of(cluster));
 }
 
+/* How it stands to other clusters. */
+static void add_clones(json_t *result, const struct cluster *cluster)
+{
+	CLEANUP(disk) struct disk *disk = NULL;
+	char path[PATH_MAX];
+	bool attached = cluster_path(cluster, "volume", path) &&
+			disk_local_open(path, &disk) == 0 && volume_is_attached(disk) == 1;
+
+	json_object_set_new(result, "parent",
+			    cluster->parent[0] ? json_string(cluster->parent) : json_null());
+	json_object_set_new(result, "thin", json_boolean(cluster->thin));
+	json_object_set_new(result, "attached", json_boolean(attached));
+	json_object_set_new(result, "clones", clones_list(cluster->directory));
+}
+
 static json_t *without_keeper(const struct cluster *cluster)
 {
+	json_t *result;
+
 	if (cluster_is_inside(cluster))
 		return closed(cluster);
-	return json_pack("{s:s, s:s, s:s, s:b, s:{s:s, s:i}, s:s, s:o}", "name", cluster->name,
-			 "engine", cluster->engine, "state", "stopped", "down",
-			 cluster->desired_running, "endpoint", "address", cluster->bind, "port",
-			 cluster->port, "directory", cluster->directory, "bytes",
-			 bytes_of(cluster));
+	result = json_pack("{s:s, s:s, s:s, s:b, s:{s:s, s:i}, s:s, s:o}", "name", cluster->name,
+			   "engine", cluster->engine, "state", "stopped", "down",
+			   cluster->desired_running, "endpoint", "address", cluster->bind, "port",
+			   cluster->port, "directory", cluster->directory, "bytes",
+			   bytes_of(cluster));
+	add_clones(result, cluster);
+	return result;
 }
 
 static json_t *unknown(const char *name, const struct cluster *cluster, const struct problem *why)

@@ -190,14 +190,27 @@ static void print_clones(const json_t *status)
 
 	bytes_format(json_real_at(status, "bytes.shared"), shared);
 	if (*parent && json_truth(status, "attached"))
-		line("clone", "of %s, with which it shares %s of its base%s", parent, shared,
-		     json_truth(status, "thin") ? " (--thin)" : "; they are being copied");
+		line("clone", "of %s, whose horizon it holds; %s of its base are shared%s", parent,
+		     shared,
+		     json_truth(status, "thin")      ? " (--thin)"
+		     : json_at(status, "keeper_pid") ? " and being copied"
+						     : " and copied while it runs");
 	else if (*parent)
 		line("clone", "of %s; detached: nothing of its base is shared", parent);
 	join_names(json_at(status, "clones"), names);
 	if (*names)
-		line("clones", "%s: on this base, which stays as it is as long as that is so",
-		     names);
+		line("clones", "%s: %s of this base are shared, and hold the horizon", names,
+		     shared);
+}
+
+/* What a clone holds of itself is in its own line. */
+static void print_pins(const json_t *status)
+{
+	long long pins = json_number(status, "pins") - json_truth(status, "attached");
+
+	if (pins > 0)
+		line("pins", "%lld hold the horizon: history grows, and all of it can be reached",
+		     pins);
 }
 
 static void print_work(const json_t *status, bool utc)
@@ -211,8 +224,7 @@ static void print_work(const json_t *status, bool utc)
 	}
 	if (json_truth(status, "folding"))
 		line("fold", "running");
-	if (json_number(status, "pins"))
-		line("pins", "%lld hold the horizon", (long long)json_number(status, "pins"));
+	print_pins(status);
 	if (json_truth(status, "space_short"))
 		line("space", "%sshort: the oldest history gives way to the live database%s",
 		     style(stdout, RED), style(stdout, PLAIN));

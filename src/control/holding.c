@@ -167,8 +167,11 @@ static int64_t actual_window(const struct volume_stats *stats, const struct mome
 
 void holding_status(const struct holding *holding, json_t *status, struct volume_stats *ret)
 {
+	json_t *clones = clones_list(holding->directory);
 	struct moment earliest;
 
+	if (json_array_size(clones))
+		volume_measure_shared(holding->volume);
 	volume_get_stats(holding->volume, ret);
 	holding_earliest(holding, &earliest);
 	json_object_set_new(status, "window",
@@ -185,7 +188,7 @@ void holding_status(const struct holding *holding, json_t *status, struct volume
 	json_object_set_new(status, "space_short", json_boolean(ret->space_short));
 	json_object_set_new(status, "pins", json_integer(ret->pins));
 	json_object_set_new(status, "attached", json_boolean(ret->attached));
-	json_object_set_new(status, "clones", clones_list(holding->directory));
+	json_object_set_new(status, "clones", clones);
 }
 
 /* --- History ---------------------------------------------------------------------------------- */

@@ -148,8 +148,10 @@ int volume_is_attached(struct disk *disk)
 void volume_hold(struct volume *volume)
 {
 	pthread_mutex_lock(&volume->fold_lock);
+	if (volume->holds == volume->attached)
+		volume_horizon(volume, &volume->held);
 	volume->holds++;
-	figures_count_pins(volume);
+	horizon_pin(volume);
 	pthread_mutex_unlock(&volume->fold_lock);
 }
 
@@ -158,7 +160,26 @@ void volume_release(struct volume *volume)
 	pthread_mutex_lock(&volume->fold_lock);
 	assert(volume->holds > 0);
 	volume->holds--;
-	figures_count_pins(volume);
+	horizon_pin(volume);
+	pthread_mutex_unlock(&volume->fold_lock);
+}
+
+/* --- Sharing ---------------------------------------------------------------------------------- */
+
+static void measure(struct volume *v)
+{
+	uint64_t bytes = base_shared_bytes(v->base);
+
+	pthread_mutex_lock(&v->notes_lock);
+	v->shared_bytes = bytes;
+	pthread_mutex_unlock(&v->notes_lock);
+}
+
+void volume_measure_shared(struct volume *volume)
+{
+	if (pthread_mutex_trylock(&volume->fold_lock) != 0)
+		return;
+	measure(volume);
 	pthread_mutex_unlock(&volume->fold_lock);
 }
 
@@ -196,15 +217,6 @@ static int add_inode(uint64_t ino, void *arg)
 	xgrow(detach->inos, detach->count, detach->room);
 	detach->inos[detach->count++] = ino;
 	return 0;
-}
-
-static void measure(struct volume *v)
-{
-	uint64_t bytes = base_shared_bytes(v->base);
-
-	pthread_mutex_lock(&v->notes_lock);
-	v->shared_bytes = bytes;
-	pthread_mutex_unlock(&v->notes_lock);
 }
 
 static bool go_on(uint64_t bytes, void *arg)
@@ -263,7 +275,7 @@ static int become_own(struct volume *v)
 	pthread_mutex_lock(&v->notes_lock);
 	v->attached = false;
 	pthread_mutex_unlock(&v->notes_lock);
-	figures_count_pins(v);
+	horizon_pin(v);
 	pthread_mutex_unlock(&v->fold_lock);
 	log_info("volume: the clone has detached: nothing of its base is shared any more");
 	return 0;

@@ -155,6 +155,26 @@ static int drop_unneeded(struct volume *v, struct moment horizon)
 	return r < 0 ? r : dropped;
 }
 
+/*
+ * The horizon stays at the oldest moment that somebody looks at, or where it was when the base was
+ * first held: what is kept for them can be reached, too.  A clone's hold on itself does not count:
+ * what it has abandoned beyond its window may go, or a laboratory that is reset all day would grow.
+ */
+void horizon_pin(struct volume *v)
+{
+	struct moment pinned = {.lsn = UINT64_MAX};
+
+	if (v->holds > v->attached)
+		pinned = v->held;
+	for (struct view *view = v->views; view; view = view->next)
+		if (view->moment.lsn < pinned.lsn)
+			pinned = view->moment;
+	pthread_rwlock_wrlock(&v->lock);
+	v->pinned = pinned;
+	pthread_rwlock_unlock(&v->lock);
+	figures_count_pins(v);
+}
+
 struct next_segment {
 	uint64_t after, segment_bytes;
 	struct moment end;

@@ -55,6 +55,7 @@ struct volume {
 	size_t checkpoint_count, checkpoint_room;
 	struct view *views; /* fold_lock */
 	unsigned holds;     /* see volume_hold(); fold_lock */
+	struct moment held; /* the horizon when the first of them began; fold_lock */
 	bool attached; /* a clone whose base is not its own yet, and so one of the holds; fold_lock
 			*/
 	uint64_t step_limit; /* bytes of tape, since a step did not fit on the disk; 0: none */
@@ -77,6 +78,7 @@ struct volume {
 	int64_t window_us;
 	uint64_t history_max;      /* bytes of tape; 0: no limit */
 	struct moment floor;       /* of the horizon: what is before may be gone */
+	struct moment pinned;      /* nor does it pass this: see horizon_pin() */
 	uint64_t records, bytes;   /* appended since opening */
 	uint64_t replayed_records; /* when opened */
 
@@ -158,6 +160,8 @@ bool checkpoint_is_due(struct volume *v);
 void checkpoint_forget(struct volume *v, size_t index);
 
 /* horizon.c */
+/* The list of views, or of holds, has changed.  Called with fold_lock. */
+void horizon_pin(struct volume *v);
 /*
  * One step towards the horizon; `urgent`: give up history if that is what it takes to make room.
  * Returns 1 when there is more to do.  Called with fold_lock.

@@ -62,6 +62,8 @@ void volume_compute_horizon(struct volume *v, struct moment *ret)
 	if (found.time_us <= v->floor.time_us ||
 	    tape_find_time(v->tape, found.time_us, &found.lsn, NULL) < 0)
 		return;
+	if (found.lsn > v->pinned.lsn)
+		found = v->pinned;
 	if (found.lsn >= v->floor.lsn)
 		*ret = found;
 }
@@ -384,7 +386,7 @@ int volume_view(struct volume *volume, const struct moment *at, struct view **re
 		state_purge(view->state);
 		view->next = volume->views;
 		volume->views = view;
-		figures_count_pins(volume);
+		horizon_pin(volume);
 		*ret = view;
 	} else {
 		free(view);
@@ -406,7 +408,7 @@ void view_close(struct view *view)
 			*link = view->next;
 			break;
 		}
-	figures_count_pins(v);
+	horizon_pin(v);
 	pthread_mutex_unlock(&v->fold_lock);
 	state_free(view->state);
 	free(view);

@@ -630,6 +630,8 @@ int volume_open(struct disk *disk, const struct volume_options *options, struct 
 	r = recover(v, why);
 	if (r < 0)
 		return r;
+	v->held = v->floor;
+	horizon_pin(v);
 	if (options->background && !options->read_only) {
 		r = volume_start_thread(v);
 		if (r < 0)

@@ -220,7 +220,7 @@ struct moment {
 	int64_t time_us;
 };
 
-/* The newest moment, and the oldest reachable one. */
+/* The newest moment, and the oldest reachable one: the window ago, or longer while pinned. */
 void volume_now(struct volume *volume, struct moment *ret);
 void volume_horizon(struct volume *volume, struct moment *ret);
 
@@ -346,8 +346,8 @@ int volume_differ(struct volume *a, struct volume *b, uint64_t shared, uint64_t 
 		  int (*fn)(uint64_t offset, uint64_t size, void *arg), void *arg);
 
 /*
- * While it is held, as often as it is released, the base stays as it is: no fold, and no history
- * given up, also on a full disk.
+ * While it is held, as often as it is released, the base stays as it is, and the horizon: no fold,
+ * and no history given up, also on a full disk.
  */
 void volume_hold(struct volume *volume);
 void volume_release(struct volume *volume);
@@ -367,6 +367,12 @@ int volume_detach(struct volume *volume, bool (*progress)(uint64_t done, uint64_
  */
 #define VOLUME_DETACH_RATE_MIN (64 * 1024)
 int volume_set_detaching(struct volume *volume, bool thin, uint64_t bytes_per_second);
+
+/*
+ * Look again how much of its base other volumes have too (volume_stats.shared_bytes); not while a
+ * fold or the like is under way: then it stays as it was measured last.
+ */
+void volume_measure_shared(struct volume *volume);
 
 /* The volume on `disk`, which need not be open: is it an attached clone?  1, 0, -ENOENT when there
  * is no volume, or -errno. */

@@ -81,8 +81,10 @@ def both_say_so():
     check(lab["parent"] == "shop" and lab["attached"] and lab["thin"] and lab["bytes"]["shared"] > 40 * MEGABYTE,
           f"{lab['parent']} {lab['attached']} {lab['bytes']}")
     check(parent["clones"] == ["lab"] and parent["pins"] == 1 and parent["parent"] is None, str(parent["clones"]))
-    check("of shop, with which it shares" in home.run("status", "lab").stdout, "status lab")
-    check("lab: on this base" in home.run("status", "shop").stdout, "status shop")
+    check("of shop, whose horizon it holds" in home.run("status", "lab").stdout, "status lab")
+    check(lab["bytes"]["shared"] == parent["bytes"]["shared"], f"{lab['bytes']} {parent['bytes']}")
+    text = home.run("status", "shop").stdout
+    check("of this base are shared" in text and "1 hold the horizon" in text, text)
 
 
 def a_clone_goes_back_to_before_it_was_made_and_the_parent_too():

@@ -138,16 +138,22 @@ def a_backtrack_leaves_the_views_as_they_are():
         same_as_export(directory)
 
 
-def a_view_stays_when_the_horizon_passes_it_and_holds_history_until_it_ends():
+def a_view_holds_the_horizon_until_it_ends():
     newest = max(view["moment"]["time_us"] for view in shown.values())
+    oldest = min(view["moment"]["lsn"] for view in shown.values())
     directory = max(shown, key=lambda name: shown[name]["moment"]["lsn"])
     before = tree_of(directory)
     cluster.run("modify", "--backtrack-window", "1s")
     ledger.start("--connections=2")
-    wait_for(lambda: cluster.status()["horizon"]["time_us"] > newest, 60, "the horizon to pass the views")
+    wait_for(lambda: now_us() - newest > 3_000_000, 60, "the window to have passed the views")
+    ledger.wait_for_acknowledged(100)
     check(cluster.status()["pins"] == 3 and len(before) > 50 and tree_of(directory) == before, "a view changed")
+    check(cluster.status()["horizon"]["lsn"] == oldest, f"{cluster.status()['horizon']} is not {oldest}")
+    check("3 hold the horizon" in cluster.run("status").stdout, "status")
+    check(cluster.json("backtrack", "--to", f"lsn:{oldest}", "--dry-run")["to"]["lsn"] == oldest, "it cannot be reached")
     ledger.stop()
     end_all()
+    check(cluster.status()["horizon"]["time_us"] > newest, "the horizon stays although nobody holds it")
     check(cluster.status()["pins"] == 0 and not listed(), str(cluster.status()))
     done = cluster.run("view", directory, "--at", iso(newest), check=False)
     check(done.returncode == UNREACHABLE and len(done.stderr.splitlines()) == 1, done.stderr)
@@ -257,7 +263,7 @@ if __name__ == "__main__":
         three_moments_shown_while_the_server_works_are_what_an_export_copies,
         nothing_in_a_view_can_be_changed,
         a_backtrack_leaves_the_views_as_they_are,
-        a_view_stays_when_the_horizon_passes_it_and_holds_history_until_it_ends,
+        a_view_holds_the_horizon_until_it_ends,
         a_view_in_use_ends_only_when_it_is_forced,
         what_cannot_be_shown_is_refused_in_one_line,
         a_keeper_that_is_killed_leaves_nothing_dead_behind,

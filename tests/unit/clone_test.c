@@ -751,14 +751,16 @@ static void a_crash_at_any_call_of_detaching_loses_nothing_and_it_goes_on(void)
 	}
 }
 
-static void a_held_base_does_not_advance_and_a_released_one_does(void)
+static void a_held_base_does_not_advance_nor_the_horizon_and_a_released_one_does(void)
 {
 	struct volume_stats before, held, released;
 	struct world w;
 
 	make_past(&w);
-	volume_hold(w.sides[0].volume);
 	volume_get_stats(w.sides[0].volume, &before);
+	volume_hold(w.sides[0].volume);
+	volume_hold(w.sides[0].volume);
+	volume_release(w.sides[0].volume);
 	for (int n = 0; n < 60; n++)
 		do_write(&w, &w.sides[0], n % FILES);
 	w.now_us += 1000 * SECOND;
@@ -768,6 +770,7 @@ static void a_held_base_does_not_advance_and_a_released_one_does(void)
 	do_maintain(&w, &w.sides[0]);
 	volume_get_stats(w.sides[0].volume, &released);
 	check(held.folds == before.folds && held.pins == 1);
+	check(held.horizon.lsn == before.horizon.lsn && released.horizon.lsn > held.horizon.lsn);
 	check(released.folds > held.folds && released.pins == 0);
 	world_done(&w);
 }
@@ -1002,7 +1005,7 @@ int main(int argc, char **argv)
 	RUN(a_clone_needs_an_empty_disk_that_can_share_files);
 	RUN(a_fleeting_clone_has_no_horizon_but_the_base);
 	RUN(what_is_not_named_as_different_is_the_same_in_two_clones);
-	RUN(a_held_base_does_not_advance_and_a_released_one_does);
+	RUN(a_held_base_does_not_advance_nor_the_horizon_and_a_released_one_does);
 	RUN(a_clone_is_held_until_it_has_detached_also_when_opened_again);
 	RUN(what_is_gone_in_one_stays_in_the_other);
 	RUN(detaching_can_be_cancelled_and_asked_for_again);

@@ -161,10 +161,10 @@ static void a_checkpoint_bounds_what_is_replayed(void)
 	bed_done(&bed);
 }
 
-static void a_view_stays_while_the_head_and_the_horizon_move_on(void)
+static void a_view_stays_while_the_head_moves_on_and_holds_the_horizon(void)
 {
 	struct view *view = NULL;
-	struct moment then;
+	struct moment then, horizon, found;
 	struct bed bed;
 
 	require(bed_init(&bed, 10 * SECOND));
@@ -179,7 +179,13 @@ static void a_view_stays_while_the_head_and_the_horizon_move_on(void)
 	bed_say(&bed, "f", "now!");
 	check(bed_says(view, "f", "then"));
 	check(bed_head_says(&bed, "f", "now!"));
+	volume_horizon(bed.volume, &horizon);
+	check(horizon.lsn == then.lsn);
+	check(volume_moment_at_lsn(bed.volume, then.lsn, &found, &bed.why) == 0, "%s",
+	      bed.why.text);
 	view_close(view);
+	volume_horizon(bed.volume, &horizon);
+	check(horizon.lsn > then.lsn);
 	check(bed_maintain(&bed) == 0);
 	check(volume_view(bed.volume, &then, &view, &bed.why) == -ERANGE);
 	bed_done(&bed);
@@ -252,7 +258,7 @@ int main(void)
 	RUN(a_backtrack_is_remembered_with_what_it_did_and_how_long_it_took);
 	RUN(a_cancelled_backtrack_changes_nothing);
 	RUN(a_checkpoint_bounds_what_is_replayed);
-	RUN(a_view_stays_while_the_head_and_the_horizon_move_on);
+	RUN(a_view_stays_while_the_head_moves_on_and_holds_the_horizon);
 	RUN(history_counts_every_change_in_its_step);
 	RUN(an_open_file_lives_on_without_its_name_and_is_gone_after_a_crash);
 	return tap_done();
