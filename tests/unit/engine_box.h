@@ -58,7 +58,7 @@ static inline void box_init(struct box *box, const char *name, int port)
 		perror(box->data);
 }
 
-/* Until it answers, it ends, or a minute is over. */
+/* Until it answers, it ends, or that takes too long. */
 static inline int await_answer(struct box *box)
 {
 	int64_t deadline = clock_monotonic_us() + PATIENCE_US;
@@ -91,6 +91,18 @@ static inline int down(struct box *box)
 	if (r < 0)
 		engine_kill(&box->server);
 	return r < 0 ? r : status;
+}
+
+/* How many connections there are; the server may not yet have noticed that the last client went. */
+static inline int connections_left(struct box *box)
+{
+	int64_t deadline = clock_monotonic_us() + PATIENCE_US;
+	int count;
+
+	while ((count = box_engine->connections(&box->place)) > 0 &&
+	       clock_monotonic_us() < deadline)
+		poll(NULL, 0, 5);
+	return count;
 }
 
 /* The engine of that name, and a place for its boxes; false when it is not here (and skipped). */

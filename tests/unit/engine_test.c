@@ -101,8 +101,9 @@ static void the_server_runs_as_its_own_user_with_settings_for_a_volume(void)
 
 static void our_own_question_is_not_counted_as_a_connection(void)
 {
-	check(box_engine->connections(&shop.place) == 0, "%d",
-	      box_engine->connections(&shop.place));
+	int count = connections_left(&shop);
+
+	check(count == 0, "%d", count);
 }
 
 static void what_was_committed_is_there_after_a_kill(void)
