@@ -126,7 +126,7 @@ static const char *reason_of(const struct pair *pair, const struct row *now)
 }
 
 /* Whether the pair is to be put back; *ret. */
-static int decide(struct repair *repair, const struct pair *pair, const struct row *now, bool *ret,
+static int decide(struct repair *repair, struct pair *pair, const struct row *now, bool *ret,
 		  struct problem *why)
 {
 	const struct shape *shape = repair->shape;
@@ -145,7 +145,9 @@ static int decide(struct repair *repair, const struct pair *pair, const struct r
 		*ret = true;
 		return 0;
 	case VERDICT_CONFLICT:
-		r = repair_conflict(repair, pair, now, reason_of(pair, now), why);
+		if (!pair->told)
+			r = repair_conflict(repair, pair, now, reason_of(pair, now), why);
+		pair->told = true;
 		/* Some columns of a row that is gone cannot be put back. */
 		*ret = repair->options->on_conflict == CONFLICT_FORCE && (now || !shape->partial);
 	}

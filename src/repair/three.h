@@ -25,6 +25,7 @@ enum change change_to(const struct row *before, const struct row *now);
 /* A row that was not the same in two states; NULL where it was not there. */
 struct pair {
 	struct row *before, *after;
+	bool told; /* as a conflict; it may have to be looked at again when others made room */
 };
 
 void pair_done(struct pair *pair);
