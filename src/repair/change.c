@@ -100,9 +100,8 @@ static int execute_change(struct repair *repair, const struct pair *pair, const 
 			       "with its whole row only",
 			       shape->columns[shape->key_count]->name);
 	r = execute_kind(repair, pair, now, CHANGE_DELETE, ret_rows, why);
-	return r < 0 || !*ret_rows
-		       ? r
-		       : execute_kind(repair, pair, NULL, CHANGE_INSERT, ret_rows, why);
+	return r < 0 || !*ret_rows ? r
+				   : execute_kind(repair, pair, NULL, CHANGE_INSERT, ret_rows, why);
 }
 
 /* An error ends all that was done since the last savepoint; those cost, so they are made for each
@@ -215,7 +214,7 @@ static size_t count_kind(const struct change_list *list, enum change kind)
 /* Where an UPDATE is one statement, and several are one packet. */
 static bool can_do_many(const struct repair *repair)
 {
-	return !repair->options->emit && sql_takes_many(repair->sql) &&
+	return !repair->options->emit && !repair->careful && sql_takes_many(repair->sql) &&
 	       repair->shape->set_from == repair->shape->key_count;
 }
 

@@ -369,6 +369,59 @@ static int execute(struct sql_statement *statement, const struct sql_value *valu
 	return 0;
 }
 
+/* The results of a pipeline, to its end.  After an error what came behind it was left undone. */
+static int end_pipeline(struct postgres *postgres, uint64_t *ret_rows, struct problem *why)
+{
+	bool ended = false;
+	int r = 0;
+
+	*ret_rows = 0;
+	while (!ended) {
+		CLEANUP(result) PGresult *result = PQgetResult(postgres->connection);
+
+		switch (PQresultStatus(result)) {
+		case PGRES_COMMAND_OK:
+			*ret_rows += strtoull(PQcmdTuples(result), NULL, 10);
+			break;
+		case PGRES_PIPELINE_SYNC:
+			ended = true;
+			break;
+		case PGRES_PIPELINE_ABORTED:
+			break;
+		default:
+			/* NULL is the end of one statement, and of all where the server is gone. */
+			ended = PQstatus(postgres->connection) == CONNECTION_BAD;
+			if ((result || ended) && r == 0)
+				r = failed(postgres, result, why);
+		}
+	}
+	return r;
+}
+
+/* All are sent before the first is answered: the way to the server and back is gone once. */
+static int execute_many(struct sql_statement *statement, const struct sql_value *values,
+			size_t count, size_t times, uint64_t *ret_rows, struct problem *why)
+{
+	struct postgres_statement *own = (struct postgres_statement *)statement;
+	struct postgres *postgres = (struct postgres *)statement->sql;
+	bool sent = true;
+	int r;
+
+	if (!PQenterPipelineMode(postgres->connection))
+		return problem(why, -EUCLEAN, "the connection is not free");
+	for (size_t i = 0; i < times && sent; i++) {
+		copy_values(own, values + i * count, count);
+		sent = PQsendQueryPrepared(postgres->connection, own->name, (int)count, own->values,
+					   NULL, NULL, 0);
+	}
+	sent = PQpipelineSync(postgres->connection) && sent;
+	r = end_pipeline(postgres, ret_rows, why);
+	PQexitPipelineMode(postgres->connection);
+	return r == 0 && !sent
+		       ? problem(why, -ECONNRESET, "%s", PQerrorMessage(postgres->connection))
+		       : r;
+}
+
 const struct sql_dialect sql_postgres = {
 	.engine = "postgresql",
 	.open = open_connection,
@@ -379,6 +432,7 @@ const struct sql_dialect sql_postgres = {
 	.run = run,
 	.prepare = prepare,
 	.execute = execute,
+	.execute_many = execute_many,
 	.statement_free = statement_free,
 	.list = postgres_list,
 	.is_named = postgres_is_named,
