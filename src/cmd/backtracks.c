@@ -4,7 +4,7 @@
 #include "base/timetext.h"
 #include "base/units.h"
 
-static void print_one(const json_t *backtrack, bool utc)
+static void print_one(const json_t *backtrack, bool inside, bool utc)
 {
 	char at[TIME_TEXT_MAX], asked[TIME_TEXT_MAX] = "a mark or a place",
 				reached[MOMENT_TEXT_MAX], from[MOMENT_TEXT_MAX],
@@ -16,17 +16,20 @@ static void print_one(const json_t *backtrack, bool utc)
 	moment_format(json_at(backtrack, "reached"), utc, reached);
 	moment_format(json_at(backtrack, "from"), utc, from);
 	count_format((uint64_t)json_number(backtrack, "records"), records);
-	took_format(backtrack, took);
+	if (inside)
+		took_format_inside(backtrack, took);
+	else
+		took_format(backtrack, took);
 	printf("%s%lld%s  at %s, %s change records\n", style(stdout, BOLD),
 	       (long long)json_number(backtrack, "number"), style(stdout, PLAIN), at, records);
+	if (!json_truth(backtrack, "finished"))
+		snprintf(took, sizeof took, "not known: the %s when this was written",
+			 inside ? "program ended" : "server had not answered again");
 	printf("   asked for  %s\n   reached    %s\n   from       %s\n   took       %s\n", asked,
-	       reached, from,
-	       json_truth(backtrack, "finished")
-		       ? took
-		       : "not known: the server had not answered again when this was written");
+	       reached, from, took);
 }
 
-static void print_all(const struct typed *typed, const json_t *all)
+static void print_all(const struct typed *typed, const json_t *all, bool inside)
 {
 	const json_t *backtrack;
 	size_t i;
@@ -34,7 +37,7 @@ static void print_all(const struct typed *typed, const json_t *all)
 	json_array_foreach (all, i, backtrack) {
 		if (i)
 			putchar('\n');
-		print_one(backtrack, typed_switch(typed, "utc"));
+		print_one(backtrack, inside, typed_switch(typed, "utc"));
 	}
 	if (!json_array_size(all))
 		puts("none yet");
@@ -52,7 +55,7 @@ static int run(const struct typed *typed)
 	if (ending == END_OK && typed_switch(typed, "json")) {
 		ending = print_json(typed, result);
 	} else if (ending == END_OK) {
-		print_all(typed, json_at(result, "backtracks"));
+		print_all(typed, json_at(result, "backtracks"), cluster_is_inside(talk.cluster));
 		json_decref(result);
 	}
 	talk_close(&talk);

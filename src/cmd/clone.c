@@ -1,5 +1,6 @@
 /* unspill clone */
 #include "cmd/commands.h"
+#include "cmd/inside.h"
 #include "cmd/make.h"
 #include "cmd/talk.h"
 #include "base/clock.h"
@@ -13,7 +14,8 @@
 struct cloning {
 	const struct typed *typed;
 	const char *name;
-	bool now; /* as it is, not as it was */
+	bool now;    /* as it is, not as it was */
+	bool inside; /* SQLite's: there is no server to start */
 	json_t *at;
 	struct cluster_options options;
 	struct talk parent, clone;
@@ -62,6 +64,9 @@ static int parse(struct cloning *cloning)
 	cloning->options.name = cloning->name;
 	cloning->options.directory = typed_value(typed, "dir");
 	cloning->options.thin = typed_switch(typed, "thin");
+	cloning->inside = inside_is(typed);
+	if (ending == END_OK && cloning->inside && typed_value(typed, "port"))
+		return fail(typed, END_USAGE, "SQLite has no server: --port says nothing to it");
 	return ending;
 }
 
@@ -78,7 +83,7 @@ static int make(struct cloning *cloning)
 	int ending, r;
 
 	engine = engine_find(parent->engine, NULL);
-	if (!engine)
+	if (!engine && !cloning->inside)
 		return fail(cloning->typed, END_FAILED, "unknown engine '%s'", parent->engine);
 	cloning->options.clone_of = parent;
 	r = cluster_make(&cloning->options, &cloning->clone.cluster, &why);
@@ -89,7 +94,7 @@ static int make(struct cloning *cloning)
 				    cloning->clone.cluster->directory, "name", cloning->name, "at",
 				    cloning->at),
 			  &cloning->made);
-	if (ending != END_OK || !engine->inherit)
+	if (ending != END_OK || !engine || !engine->inherit)
 		return ending;
 	cluster_path(cloning->clone.cluster, "run", run_dir);
 	cluster_path(parent, "run", parent_run_dir);
@@ -99,6 +104,11 @@ static int make(struct cloning *cloning)
 	return r < 0 ? fail_why(cloning->typed, r, &why) : END_OK;
 }
 
+static bool is_to_start(const struct cloning *cloning)
+{
+	return !cloning->inside && !typed_switch(cloning->typed, "no-start");
+}
+
 /* A keeper that stays, or one for the backtrack alone. */
 static int open_keeper(struct cloning *cloning)
 {
@@ -106,7 +116,7 @@ static int open_keeper(struct cloning *cloning)
 	struct problem why = {""};
 	int r;
 
-	if (typed_switch(cloning->typed, "no-start")) {
+	if (!is_to_start(cloning)) {
 		struct cluster *cluster = cloning->clone.cluster;
 
 		return talk_open_cluster(&cloning->clone, cloning->typed, cluster, TALK_ANY);
@@ -117,7 +127,7 @@ static int open_keeper(struct cloning *cloning)
 
 static int settle(struct cloning *cloning)
 {
-	bool start = !typed_switch(cloning->typed, "no-start");
+	bool start = is_to_start(cloning);
 	int ending;
 
 	if (!start && cloning->now)
@@ -138,7 +148,7 @@ static int report(struct cloning *cloning)
 	const struct cluster *cluster = cloning->clone.cluster;
 	char moment[MOMENT_TEXT_MAX], took[UNITS_TEXT_MAX];
 	const char *parent = cloning->parent.cluster->name;
-	bool start = !typed_switch(cloning->typed, "no-start");
+	bool start = is_to_start(cloning);
 
 	moment_format(json_at(cloning->made, cloning->now ? "now" : "moment"),
 		      typed_switch(cloning->typed, "utc"), moment);
@@ -156,6 +166,8 @@ static int report(struct cloning *cloning)
 	       parent, style(stdout, PLAIN), moment, took);
 	if (start)
 		printf("  running on   %s:%d\n", cluster->bind, cluster->port);
+	else if (cloning->inside)
+		printf("  client       unspill shell %s\n", cluster->name);
 	else
 		printf("  start it     unspill start %s\n", cluster->name);
 	printf("  goes back    as far as %s does: unspill backtrack %s --to ...\n", parent,

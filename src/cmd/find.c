@@ -35,16 +35,6 @@ static int ask_server(struct search *search, int64_t *ret, struct problem *why)
 	return r;
 }
 
-static int connect_state(struct search *search)
-{
-	struct state *state = &search->state;
-	struct problem why = {""};
-	int r;
-
-	r = sql_open(past_engine(state->past)->name, past_place(state->past), &state->sql, &why);
-	return r < 0 ? fail_why(search->typed, r, &why) : END_OK;
-}
-
 static json_t *at_lsn(int64_t lsn)
 {
 	return json_pack("{s:I}", "lsn", (json_int_t)lsn);
@@ -58,13 +48,8 @@ static int probe(struct search *search, int64_t lsn, bool *ret)
 	int64_t n = 0;
 	int ending, r;
 
-	sql_close(search->state.sql);
-	search->state.sql = NULL;
-	r = past_go(search->state.past, at, &why);
+	ending = state_go(&search->state, &search->talk, at);
 	json_decref(at);
-	if (r < 0)
-		return fail_why(search->typed, r, &why);
-	ending = connect_state(search);
 	if (ending != END_OK)
 		return ending;
 	r = sql_use(search->state.sql, search->schema, &why);
@@ -171,14 +156,9 @@ static int look_at_end(struct search *search, bool *ret)
 	int ending, r;
 	json_t *at;
 
-	progress_step(&search->progress, "starting a server of the past");
 	at = at_lsn(json_number(search->high, "lsn"));
-	r = past_open(search->talk.cluster, at, &search->state.past, &why);
+	ending = state_open_past(&search->state, &search->talk, at, &search->progress);
 	json_decref(at);
-	progress_done(&search->progress, r == 0);
-	if (r < 0)
-		return fail_why(typed, r, &why);
-	ending = connect_state(search);
 	if (ending != END_OK)
 		return ending;
 	r = sql_find_table(search->state.sql, typed_value(typed, "table"), &search->schema,

@@ -390,7 +390,8 @@ static void write_head(struct job *job)
 		fprintf(job->file, "%s;\n", *setting);
 	for (setting = sql_repair_settings(job->live.sql); *setting; setting++)
 		fprintf(job->file, "%s;\n", *setting);
-	fprintf(job->file, is_whole(job) ? "" : "START TRANSACTION;\n");
+	if (!is_whole(job))
+		fprintf(job->file, "%s;\n", sql_begin(job->live.sql));
 }
 
 static int write_tail(struct job *job)
@@ -626,7 +627,9 @@ static int open_after(struct job *job)
 	if (is_whole(job))
 		return END_OK;
 	/* Begun already, unless the table's name said nothing to the live server. */
-	ending = job->after.past ? END_OK : state_begin_past(&job->after, &job->talk, job->until);
+	ending = state_is_begun(&job->after)
+			 ? END_OK
+			 : state_begin_past(&job->after, &job->talk, job->until);
 	if (ending == END_OK)
 		ending = state_await_past(&job->after, &job->talk, &job->progress);
 	if (ending == END_OK)

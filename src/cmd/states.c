@@ -26,8 +26,23 @@ int state_begin_past(struct state *ret, struct talk *talk, const json_t *at)
 	int r;
 
 	*ret = (struct state){0};
-	r = past_begin(talk->cluster, at, &ret->past, &why);
+	r = cluster_is_inside(talk->cluster) ? inside_past_open(talk, at, &ret->inside, &why)
+					     : past_begin(talk->cluster, at, &ret->past, &why);
 	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
+}
+
+bool state_is_begun(const struct state *state)
+{
+	return state->past || state->inside.path[0];
+}
+
+static int connect_to(struct state *state, struct problem *why)
+{
+	const struct engine_place inside = {.data_dir = state->inside.path};
+
+	if (!state->past)
+		return sql_open(CLUSTER_INSIDE, &inside, &state->sql, why);
+	return sql_open(past_engine(state->past)->name, past_place(state->past), &state->sql, why);
 }
 
 int state_await_past(struct state *state, struct talk *talk, struct progress *progress)
@@ -35,11 +50,10 @@ int state_await_past(struct state *state, struct talk *talk, struct progress *pr
 	struct problem why = {""};
 	int r;
 
-	progress_step(progress, "starting a server of the past");
-	r = past_await(state->past, &why);
+	progress_step(progress, state->past ? "starting a server of the past" : "opening the past");
+	r = state->past ? past_await(state->past, &why) : 0;
 	if (r == 0)
-		r = sql_open(past_engine(state->past)->name, past_place(state->past), &state->sql,
-			     &why);
+		r = connect_to(state, &why);
 	progress_done(progress, r == 0);
 	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
 }
@@ -50,6 +64,19 @@ int state_open_past(struct state *ret, struct talk *talk, const json_t *at,
 	int ending = state_begin_past(ret, talk, at);
 
 	return ending == END_OK ? state_await_past(ret, talk, progress) : ending;
+}
+
+int state_go(struct state *state, struct talk *talk, const json_t *at)
+{
+	struct problem why = {""};
+	int r;
+
+	sql_close(take(state->sql));
+	r = state->past ? past_go(state->past, at, &why)
+			: inside_past_go(talk, at, &state->inside, &why);
+	if (r == 0)
+		r = connect_to(state, &why);
+	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
 }
 
 static int check_running(struct talk *talk)
@@ -69,6 +96,20 @@ static int check_running(struct talk *talk)
 		    state, talk->cluster->name);
 }
 
+static int open_live_inside(struct state *state, struct talk *talk)
+{
+	char path[PATH_MAX + VOLUME_NAME_MAX + 2] = "", run_dir[PATH_MAX];
+	const struct engine_place place = {.data_dir = talk->owner ? path : NULL,
+					   .run_dir = run_dir};
+	struct problem why = {""};
+	int r = talk->owner ? inside_live_path(talk, path, &why) : 0;
+
+	cluster_path(talk->cluster, "run", run_dir);
+	if (r == 0)
+		r = sql_open(CLUSTER_INSIDE, &place, &state->sql, &why);
+	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
+}
+
 int state_open_live(struct state *ret, struct talk *talk)
 {
 	const struct cluster *cluster = talk->cluster;
@@ -84,7 +125,9 @@ int state_open_live(struct state *ret, struct talk *talk)
 	struct problem why = {""};
 	int ending, r;
 
-	*ret = (struct state){0};
+	*ret = (struct state){.live = true};
+	if (cluster_is_inside(cluster))
+		return open_live_inside(ret, talk);
 	ending = check_running(talk);
 	if (ending != END_OK)
 		return ending;
@@ -100,6 +143,7 @@ void state_close(struct state *state)
 	sql_table_free(state->table);
 	sql_close(state->sql);
 	past_close(state->past);
+	inside_past_close(&state->inside);
 	*state = (struct state){0};
 }
 
@@ -110,11 +154,13 @@ void state_moment(const struct state *state, bool utc, char text[MOMENT_TEXT_MAX
 	struct moment moment;
 	json_t *json;
 
-	if (!state->past) {
+	if (state->live) {
 		snprintf(text, MOMENT_TEXT_MAX, "now");
 		return;
 	}
-	past_moment(state->past, &moment);
+	moment = state->inside.moment;
+	if (state->past)
+		past_moment(state->past, &moment);
 	json = json_pack("{s:I, s:I}", "lsn", (json_int_t)moment.lsn, "time_us",
 			 (json_int_t)moment.time_us);
 	moment_format(json, utc, text);
@@ -132,7 +178,7 @@ int state_find_table(struct state *state, const struct typed *typed, const char 
 		r = sql_describe(state->sql, schema, table, &state->table, &why);
 	free(schema);
 	free(table);
-	if (r == -ENOENT && state->past) {
+	if (r == -ENOENT && !state->live) {
 		state_moment(state, utc, moment);
 		return fail(typed, END_NOT_FOUND, "at %s %s", moment, why.text);
 	}

@@ -6,13 +6,16 @@
  */
 #pragma once
 
+#include "cmd/inside_past.h"
 #include "cmd/talk.h"
 #include "past/past.h"
 #include "repair/shape.h"
 #include "sql/sql.h"
 
 struct state {
-	struct past *past; /* NULL: the live server */
+	bool live;
+	struct past *past;         /* a server of the past; NULL: SQLite's, or live */
+	struct inside_past inside; /* SQLite's past */
 	struct sql *sql;
 	struct sql_table *table;
 	struct shape shape;
@@ -24,7 +27,10 @@ int state_open_past(struct state *ret, struct talk *talk, const json_t *at,
 /* The two halves of it, so that several start at once; the state is to be closed in any case. */
 int state_begin_past(struct state *ret, struct talk *talk, const json_t *at);
 int state_await_past(struct state *state, struct talk *talk, struct progress *progress);
-/* The live server, which has to run. */
+bool state_is_begun(const struct state *state);
+/* The same at another moment, not later than that of state_open_past(). */
+int state_go(struct state *state, struct talk *talk, const json_t *at);
+/* The live server, which has to run; SQLite's live database, in this process or another one. */
 int state_open_live(struct state *ret, struct talk *talk);
 void state_close(struct state *state);
 

@@ -1,5 +1,6 @@
 /* unspill view, views, unview */
 #include "cmd/commands.h"
+#include "cmd/inside.h"
 #include "cmd/talk.h"
 #include "base/timetext.h"
 #include "keeper/views.h"
@@ -59,6 +60,8 @@ static int run_view(const struct typed *typed)
 	int64_t asked_us;
 	int ending;
 
+	if (inside_is(typed))
+		return inside_has_no_view(typed);
 	ending = moment_parse(typed, "--at", typed_value(typed, "at"), &at, &asked_us);
 	if (ending != END_OK)
 		return ending;

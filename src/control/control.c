@@ -59,6 +59,11 @@ void control_close(struct control *control)
 	free(control);
 }
 
+int control_descriptor(const struct control *control)
+{
+	return control->fd;
+}
+
 void control_withdraw(struct control *control)
 {
 	shutdown(control->fd, SHUT_WR);

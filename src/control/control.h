@@ -40,6 +40,9 @@ int control_call(struct control *control, json_t *request,
 		 void (*progress)(json_t *progress, void *arg), void *arg, json_t **ret_result,
 		 struct control_error *code, struct problem *why);
 
+/* The socket, borrowed: for requests whose answer goes on as something else than lines. */
+int control_descriptor(const struct control *control);
+
 /*
  * Give the request up, from a signal handler or another thread: what can be cancelled is.
  * control_call() still waits for the answer, which may be that it was too late.

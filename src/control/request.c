@@ -217,6 +217,7 @@ static const struct {
 	[REQUEST_VIEW] = {"view", view_arguments},
 	[REQUEST_VIEWS] = {"views", no_arguments},
 	[REQUEST_UNVIEW] = {"unview", unview_arguments},
+	[REQUEST_SQL] = {"sql", no_arguments},
 };
 
 static int check_version(json_t *object, struct problem *why)

@@ -238,6 +238,18 @@ static ssize_t receive(struct connection *connection, char *data, size_t size)
 	return recv(connection->fd, data, size, 0);
 }
 
+ssize_t connection_receive(struct connection *connection, void *data, size_t size)
+{
+	connection->broken = true;
+	return receive(connection, data, size);
+}
+
+int connection_send(struct connection *connection, const void *data, size_t size)
+{
+	connection->broken = true;
+	return send_all(connection->fd, data, size, 0) ? 0 : -ECONNRESET;
+}
+
 static void serve(struct connection *connection, char *buffer)
 {
 	size_t used = 0, looked = 0;

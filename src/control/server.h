@@ -62,6 +62,15 @@ void connection_result(struct connection *connection, json_t *result);
 void connection_error(struct connection *connection, const char *code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/*
+ * After connection_result(), for an answer that goes on as something else than lines: what the
+ * client sends next, as recv(2) has it; 0 as well when the server closes.  From the first of these
+ * calls on there is no other request: the connection ends when the handler returns.
+ */
+ssize_t connection_receive(struct connection *connection, void *data, size_t size);
+/* All of it, or -ECONNRESET. */
+int connection_send(struct connection *connection, const void *data, size_t size);
+
 /* The caller takes over the connection: it answers on the returned descriptor with
  * server_farewell(), after server_close(). */
 int connection_detach(struct connection *connection);

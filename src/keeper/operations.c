@@ -445,6 +445,14 @@ static void do_export(struct keeper *keeper, struct connection *connection,
 
 /* --- All -------------------------------------------------------------------------------------- */
 
+/* The request is for volumes inside of programs. */
+static void refuse_sql(struct keeper *keeper, struct connection *connection,
+		       const struct request *request)
+{
+	connection_error(connection, "bad-request", "'%s' has a server: it is asked on its socket",
+			 keeper->cluster->name);
+}
+
 static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct connection *connection,
 					     const struct request *request) = {
 	[REQUEST_STATUS] = answer_status,  [REQUEST_START] = do_start,
@@ -453,7 +461,7 @@ static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct conne
 	[REQUEST_EXPORT] = do_export,      [REQUEST_IMPORT] = install_import,
 	[REQUEST_CREATE] = install_create, [REQUEST_SHUTDOWN] = do_shutdown,
 	[REQUEST_VIEW] = looking_view,     [REQUEST_VIEWS] = looking_views,
-	[REQUEST_UNVIEW] = looking_unview,
+	[REQUEST_UNVIEW] = looking_unview, [REQUEST_SQL] = refuse_sql,
 };
 
 /* What needs nothing but the volume; it runs beside all work. */

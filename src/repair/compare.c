@@ -243,8 +243,8 @@ static int sum_buckets(const struct compare_side *side, uint64_t buckets, struct
 	struct sql_row row;
 	int r;
 
-	sql_putf(&text, "SELECT h %% %llu, COUNT(*), SUM(h) FROM (SELECT ",
-		 (unsigned long long)buckets);
+	sql_putf(&text, "SELECT h %% %llu, COUNT(*), %s(h) FROM (SELECT ",
+		 (unsigned long long)buckets, sql_sum(side->sql));
 	sql_put_hash(side->sql, &text, side->shape->columns, side->shape->count);
 	sql_put(&text, " AS h");
 	put_from(side, &text);

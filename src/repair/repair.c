@@ -97,7 +97,7 @@ int repair_read_now(struct repair *repair, const struct pair *pairs, size_t coun
 	sql_put(&text, " WHERE ");
 	put_which(repair, pairs, count, &text);
 	/* Nobody adds another copy while we replace them. */
-	if (all.bag && !repair->options->emit)
+	if (all.bag && !repair->options->emit && !sql_has_one_writer(repair->sql))
 		sql_put(&text, " FOR UPDATE");
 	r = sql_send(repair->sql, &text, why);
 	return r < 0 ? r : shape_read(&all, repair->sql, now, why);
@@ -351,8 +351,8 @@ static int prepare_all(struct repair *repair, struct problem *why)
 	CLEANUP(buffer) struct buffer text = {0};
 	int r = 0;
 
-	/* A server takes 65,535 placeholders at most. */
-	repair->inserts_rows = shape->count < 900 ? 64 : 1;
+	/* A server takes 65,535 placeholders at most, SQLite 32,766. */
+	repair->inserts_rows = shape->count < 500 ? 64 : 1;
 	repair->values = xcalloc(shape->count * (2 + repair->inserts_rows), sizeof *repair->values);
 	if (repair->options->emit)
 		return 0;
@@ -375,7 +375,7 @@ static int prepare_all(struct repair *repair, struct problem *why)
 
 static int begin(struct repair *repair, struct problem *why)
 {
-	return repair->options->emit ? 0 : sql_run(repair->sql, "START TRANSACTION", NULL, why);
+	return repair->options->emit ? 0 : sql_run(repair->sql, sql_begin(repair->sql), NULL, why);
 }
 
 static int commit(struct repair *repair, struct problem *why)

@@ -139,7 +139,7 @@ static int commit_and_go_on(struct copy *copy, struct problem *why)
 	r = run_text(copy, "COMMIT", why);
 	if (r == 0)
 		r = tell(copy);
-	return r < 0 ? r : run_text(copy, "START TRANSACTION", why);
+	return r < 0 ? r : run_text(copy, sql_begin(copy->live), why);
 }
 
 static void free_rows(struct row **rows, size_t *count)
@@ -157,7 +157,7 @@ static int copy_rows(struct copy *copy, bool at_once, struct problem *why)
 	struct sql_row row;
 	int r, more;
 
-	r = at_once ? 0 : run_text(copy, "START TRANSACTION", why);
+	r = at_once ? 0 : run_text(copy, sql_begin(copy->live), why);
 	while (r == 0 && (more = sql_next(copy->past, &row, why)) != 0) {
 		if (more < 0) {
 			r = more;
@@ -262,7 +262,7 @@ static int all_at_once(struct copy *copy, const struct sql_definition *definitio
 {
 	int r;
 
-	r = run_text(copy, "START TRANSACTION", why);
+	r = run_text(copy, sql_begin(copy->live), why);
 	if (r == 0)
 		r = run_all(copy, &definition->before, why);
 	if (r == 0)

@@ -66,6 +66,9 @@ struct sql_dialect {
 	const char *before_values; /* NULL: nothing */
 	const char *trigger_hint;
 	bool errors_end_transactions;
+	const char *begin; /* NULL: START TRANSACTION */
+	bool one_writer;   /* a transaction that writes is the only one: rows need no locks */
+	const char *sum;   /* of hashes, without an overflow; NULL: SUM */
 };
 
 /* What every connection begins with; a dialect's own is larger. */
@@ -80,6 +83,7 @@ struct sql_statement {
 
 extern const struct sql_dialect sql_mariadb;
 extern const struct sql_dialect sql_postgres;
+extern const struct sql_dialect sql_sqlite;
 
 /* An identifier between quotes of that kind. */
 void dialect_put_name(struct buffer *out, char quote, const char *name);

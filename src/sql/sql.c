@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct sql_dialect *const dialects[] = {&sql_mariadb, &sql_postgres};
+static const struct sql_dialect *const dialects[] = {&sql_mariadb, &sql_postgres, &sql_sqlite};
 
 /* --- Connections ------------------------------------------------------------------------------ */
 
@@ -476,6 +476,11 @@ void sql_put_hash(const struct sql *sql, struct buffer *out,
 	sql->dialect->put_hash(out, columns, count);
 }
 
+const char *sql_sum(const struct sql *sql)
+{
+	return sql->dialect->sum ? sql->dialect->sum : "SUM";
+}
+
 void sql_put_hash_of_rows(const struct sql *sql, struct buffer *out,
 			  const struct sql_column *const *columns, size_t count)
 {
@@ -496,6 +501,16 @@ const char *const *sql_session_settings(const struct sql *sql)
 const char *const *sql_repair_settings(const struct sql *sql)
 {
 	return sql->dialect->repair_settings;
+}
+
+const char *sql_begin(const struct sql *sql)
+{
+	return sql->dialect->begin ? sql->dialect->begin : "START TRANSACTION";
+}
+
+bool sql_has_one_writer(const struct sql *sql)
+{
+	return sql->dialect->one_writer;
 }
 
 const char *sql_trigger_hint(const struct sql *sql)

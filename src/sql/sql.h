@@ -281,6 +281,8 @@ void sql_put_native(const struct sql *sql, struct buffer *out, const struct sql_
  * with a chance of 2^-63. */
 void sql_put_hash(const struct sql *sql, struct buffer *out,
 		  const struct sql_column *const *columns, size_t count);
+/* The aggregate that adds such hashes up, of rows that may be there several times. */
+const char *sql_sum(const struct sql *sql);
 /* An aggregate of those over rows that are all different (of a table with a key). */
 void sql_put_hash_of_rows(const struct sql *sql, struct buffer *out,
 			  const struct sql_column *const *columns, size_t count);
@@ -294,6 +296,10 @@ const char *const *sql_session_settings(const struct sql *sql);
  * cascades, and as little is checked as the engine lets us that was not when the rows were written.
  */
 const char *const *sql_repair_settings(const struct sql *sql);
+/* The statement that begins a transaction which writes. */
+const char *sql_begin(const struct sql *sql);
+/* Who is in a transaction that writes is alone in that: there are no locks on rows to ask for. */
+bool sql_has_one_writer(const struct sql *sql);
 /* How a trigger can tell that it is a repair for which it fires. */
 const char *sql_trigger_hint(const struct sql *sql);
 /* After an error nothing works until the transaction, or its part since a savepoint, was rolled

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "vfs/session.h"
 #include "vfs/settle.h"
 #include "vfs/single.h"
 #include "vfs/sqlite.h"
@@ -10,11 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct holding holding_of(const struct owner *owner)
+static struct holding holding_of(struct owner *owner)
 {
 	return (struct holding){.directory = owner->directory,
 				.disk = owner->disk,
 				.volume = owner->volume,
+				.clones = &owner->clones,
 				.first = owner->cluster->first};
 }
 
@@ -179,6 +181,29 @@ static void do_export(struct owner *owner, struct connection *connection,
 					    (json_int_t)bytes, "moment", answer_moment(&at)));
 }
 
+/* --- Statements ------------------------------------------------------------------------------- */
+
+/* A connection like any of the program's, but in the thread that answers. */
+static void do_sql(struct owner *owner, struct connection *connection,
+		   const struct request *request)
+{
+	CLEANUP(session) struct session *session = NULL;
+	char name[VOLUME_NAME_MAX + 1], path[PATH_MAX + VOLUME_NAME_MAX + 2];
+	struct problem why = {""};
+	int r = single_choose(volume_head(owner->volume), "", name, &why);
+
+	if (r == 0) {
+		snprintf(path, sizeof path, "%s/%s", owner->directory, name);
+		r = session_open(path, &session, &why);
+	}
+	if (r < 0) {
+		answer_error(connection, r, &why);
+		return;
+	}
+	connection_result(connection, json_object());
+	session_serve(session, connection);
+}
+
 /* --- All -------------------------------------------------------------------------------------- */
 
 static void do_volume(struct owner *owner, struct connection *connection,
@@ -218,7 +243,13 @@ void answers_handle(struct connection *connection, const struct request *request
 {
 	struct owner *owner = arg;
 
-	if (holding_does(request->what))
+	/* A clone that has copied what it shared is nowhere told of. */
+	clones_review(&owner->clones, owner->directory, owner->volume);
+	if (request->what == REQUEST_MODIFY && (request->detach || request->detach_rate >= 0))
+		connection_error(connection, "bad-request",
+				 "how a clone of SQLite's detaches is said when it is made: "
+				 "without --thin it does so by itself");
+	else if (holding_does(request->what))
 		do_volume(owner, connection, request);
 	else if (request->what == REQUEST_STATUS)
 		do_status(owner, connection, request);
@@ -228,6 +259,8 @@ void answers_handle(struct connection *connection, const struct request *request
 		do_backtrack(owner, connection, request);
 	else if (request->what == REQUEST_EXPORT)
 		do_export(owner, connection, request);
+	else if (request->what == REQUEST_SQL)
+		do_sql(owner, connection, request);
 	else
 		refuse(owner, connection, request->what);
 }

@@ -154,12 +154,17 @@ static int say_who(const char *place, int r, struct problem *why)
 
 static int open_volume(struct owner *owner, struct problem *why)
 {
-	const struct volume_options options = {.background = true,
-					       .repack = owner->cluster && owner->cluster->repack};
+	struct volume_options options = {.background = true};
 	char place[PATH_MAX + 8];
 	int r;
 
 	snprintf(place, sizeof place, "%s%s", owner->directory, owner->cluster ? "/volume" : "");
+	if (owner->cluster) {
+		options.repack = owner->cluster->repack;
+		options.thin = owner->cluster->thin;
+		options.detach_bytes_per_second = owner->cluster->detach_rate;
+		options.hold = clones_begin(&owner->clones, owner->directory);
+	}
 	r = disk_local_open(place, &owner->disk);
 	if (r < 0)
 		return problem_errno(why, r, "cannot open '%s'", place);
@@ -201,6 +206,7 @@ static struct owner *new_owner(const char *directory)
 	snprintf(owner->directory, sizeof owner->directory, "%s", directory);
 	gate_init(&owner->gate);
 	pthread_mutex_init(&owner->work, NULL);
+	pthread_mutex_init(&owner->clones.lock, NULL);
 	owner->opened_us = clock_realtime_us();
 	owner->users = 1;
 	return owner;
@@ -213,6 +219,7 @@ static void free_owner(struct owner *owner)
 	volume_close(owner->volume);
 	disk_close(owner->disk);
 	cluster_free(owner->cluster);
+	pthread_mutex_destroy(&owner->clones.lock);
 	pthread_mutex_destroy(&owner->work);
 	gate_done(&owner->gate);
 	free(owner);

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "control/clones.h"
 #include "control/cluster.h"
 #include "control/server.h"
 #include "disk/disk.h"
@@ -34,6 +35,7 @@ struct owner {
 	struct volume *volume;
 	struct store *head;
 	struct server *server; /* NULL: a volume alone */
+	struct clones clones;  /* those that share the base of this volume */
 	unsigned users;        /* opening */
 	bool closing;          /* opening: somebody is closing the server, and looks again */
 	struct gate gate;

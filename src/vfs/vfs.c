@@ -45,8 +45,10 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync)
 	r = store_remove(database->store, name);
 	if (r == 0 && sync)
 		r = store_sync(database->store);
-	problem_errno(&why, r, "cannot remove '%.200s'", path);
-	store_explain(database->store, r, &why);
+	if (r < 0 && r != -ENOENT) {
+		problem_errno(&why, r, "cannot remove '%.200s'", path);
+		store_explain(database->store, r, &why);
+	}
 	database_put(database);
 	if (r == -ENOENT)
 		return SQLITE_IOERR_DELETE_NOENT;

@@ -5,6 +5,7 @@
 #include "vfs_bed.h"
 
 #include "base/alloc.h"
+#include "vfs/session.h"
 #include "vfs/tell.h"
 
 #include <pthread.h>
@@ -646,6 +647,106 @@ static void many_threads_read_and_write_while_the_head_moves(void)
 		crowd_in(modes[i]);
 }
 
+/* --- Sessions --------------------------------------------------------------------------------- */
+
+/* The first value of the first row, as text; "!" and the error. */
+static const char *ask_session(struct session *session, const char *text,
+			       const struct session_value *values, size_t count)
+{
+	static char first[512];
+	const struct session_value *row;
+	struct problem why = {""};
+	size_t columns;
+	int r;
+
+	first[0] = 0;
+	r = session_send(session, text, strlen(text), values, count, &why);
+	while (r >= 0 && (r = session_next(session, &row, &columns, &why)) > 0)
+		if (!first[0] && row[0].data)
+			snprintf(first, sizeof first, "%.*s", (int)row[0].size,
+				 (const char *)row[0].data);
+	if (r < 0)
+		snprintf(first, sizeof first, "!%d %s", r, why.text);
+	return first;
+}
+
+/* Each is another value than all others, whatever SQLite calls equal. */
+#define VALUES                                                                                     \
+	"(NULL),(0),(1),(-1),(9223372036854775807),(-9223372036854775807-1),(0.0),(1.0),(0.1),"    \
+	"(1e300),(-4.9e-324),(9e999),(-9e999),(''),('1'),('a'),('A'),('a '),(CAST(x'6100' AS "     \
+	"TEXT)),(x''),(x'31'),(x'61'),(x'6100'),(zeroblob(9)),(zeroblob(10)),(x'd0b1a0fe5ab1c3e4'" \
+	"),"                                                                                       \
+	"(x'93fd5966b8fee8d6'),('12345678'),('123456789')"
+
+static void values_travel_exactly_and_have_hashes_of_their_own(void)
+{
+	struct session *session = NULL;
+	struct problem why = {""};
+	struct bed bed;
+
+	require(bed_init(&bed));
+	sqlite3_close(bed_connect(BED_PATH));
+	require(session_open(BED_PATH, &session, &why) == 0, "%s", why.text);
+	check(!*ask_session(session, "CREATE TABLE t (v)", NULL, 0));
+	check(!*ask_session(session, "INSERT INTO t VALUES " VALUES, NULL, 0));
+	check(session_changes(session) == 29, "%llu", (unsigned long long)session_changes(session));
+	check(!strcmp(
+		ask_session(session,
+			    "SELECT count(*) FROM t WHERE unspill_value(unspill_read(v)) IS v "
+			    "AND typeof(unspill_value(unspill_read(v))) = typeof(v) AND "
+			    "unspill_read(unspill_value(unspill_read(v))) IS unspill_read(v)",
+			    NULL, 0),
+		"29"));
+	check(!strcmp(ask_session(session,
+				  "SELECT count(DISTINCT unspill_read(v)) || ' ' || count(DISTINCT "
+				  "unspill_hash(v)) || ' ' || count(DISTINCT unspill_hash(v, v)) "
+				  "|| ' ' || min(unspill_hash(v) > 0) FROM t",
+				  NULL, 0),
+		      "28 29 29 1"));
+	/* Which value is in which column counts; in pairs, every one of them. */
+	check(!strcmp(ask_session(session,
+				  "SELECT count(DISTINCT unspill_hash(a.v, b.v)) FROM t a, t b",
+				  NULL, 0),
+		      "841"));
+	/* What comes twice is no longer there for a XOR, but for a sum. */
+	check(!strcmp(ask_session(session,
+				  "SELECT unspill_xor(h) || ' ' || (unspill_sum(h) <> 0) FROM "
+				  "(SELECT unspill_hash(a.v) AS h FROM t a, (VALUES (1), (2)))",
+				  NULL, 0),
+		      "0 1"));
+	session_close(session);
+	bed_done(&bed);
+}
+
+static void a_session_tells_what_went_wrong(void)
+{
+	const struct session_value values[] = {{"i7", 2}, {NULL, 0}};
+	struct session *session = NULL, *other = NULL;
+	struct problem why = {""};
+	struct bed bed;
+
+	require(bed_init(&bed));
+	sqlite3_close(bed_connect(BED_PATH));
+	require(session_open(BED_PATH, &session, &why) == 0, "%s", why.text);
+	ask_session(session, "CREATE TABLE t (k UNIQUE, v); ", NULL, 0);
+	check(!*ask_session(session, "INSERT INTO t VALUES (unspill_value(?), ?)", values, 2));
+	check(!strncmp(ask_session(session, "INSERT INTO t VALUES (7, 0)", NULL, 0), "!-17 ", 5));
+	check(!strncmp(ask_session(session, "SELECT nowhere FROM t", NULL, 0), "!-2 ", 4));
+	check(!strncmp(ask_session(session, "SELEC 1", NULL, 0), "!-22 ", 5));
+	check(!strncmp(ask_session(session, "SELECT 1; DELETE FROM t", NULL, 0), "!-22 ", 5));
+	check(!strncmp(ask_session(session, "", NULL, 0), "!-22 ", 5));
+	check(!strcmp(ask_session(session, "SELECT k || ifnull(v, 'none') FROM t", NULL, 0),
+		      "7none"));
+	/* A table that another connection changed is seen as it is. */
+	require(session_open(BED_PATH, &other, &why) == 0, "%s", why.text);
+	ask_session(other, "DROP TABLE t", NULL, 0);
+	check(!strncmp(ask_session(session, "SELECT k || ifnull(v, 'none') FROM t", NULL, 0),
+		       "!-2 ", 4));
+	session_close(other);
+	session_close(session);
+	bed_done(&bed);
+}
+
 /* --- Processes -------------------------------------------------------------------------------- */
 
 static void a_child_made_by_fork_is_refused(void)
@@ -693,6 +794,8 @@ int main(void)
 	RUN(the_head_waits_for_transactions_and_does_not_move_under_one);
 	RUN(connections_to_a_database_that_was_not_there_then_are_refused);
 	RUN(many_threads_read_and_write_while_the_head_moves);
+	RUN(values_travel_exactly_and_have_hashes_of_their_own);
+	RUN(a_session_tells_what_went_wrong);
 	RUN(a_child_made_by_fork_is_refused);
 	return tap_done();
 }
