@@ -1,5 +1,6 @@
 """
-./try: a MariaDB on a rewinding volume, spilled four times, each spill taken back and proved.
+./try: a MariaDB on a rewinding volume, spilled four times, each spill taken back and proved; where there is no root or no
+/dev/fuse, an SQLite database (try_sqlite.py).
 
 It uses what anybody can use: the `unspill` command and the `mariadb` client.  Every proof that fails ends
 it, loudly, with exit status 1.
@@ -12,11 +13,13 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, "tools"))
 
-from cluster import Failed, History, Unspill, free_port, run  # noqa: E402
+import try_sqlite  # noqa: E402
+from cluster import Failed, History, Unspill, find_binary, free_port, run  # noqa: E402
 
 USERS, PRODUCTS, ORDERS, CLIENTS = 100_000, 1_000, 1_000_000, 4
 BYTES_NEEDED = 4 << 30
@@ -401,7 +404,9 @@ def iso(time_us):
 
 
 def build():
-    """Returns the path of the program."""
+    """Returns the path of the program; $UNSPILL_BUILD: it is built already."""
+    if os.environ.get("UNSPILL_BUILD"):
+        return os.path.abspath(find_binary(TOP))
     tree = os.path.join(TOP, "build")
     if not os.path.exists(os.path.join(tree, "build.ninja")):
         run(["meson", "setup", tree, TOP])
@@ -419,12 +424,34 @@ def keep(cluster, binary, sandbox):
     print(f"  unspill delete shop --yes && rm -r {sandbox}          when you have seen enough")
 
 
+def can_mount():
+    return os.geteuid() == 0 and os.access("/dev/fuse", os.R_OK | os.W_OK)
+
+
+def tell_sqlite(options, unspill, binary):
+    show = types.SimpleNamespace(chapter=chapter, say=say, command=command, picture=picture, prove=prove)
+    try_sqlite.Story(unspill, binary, show).tell()
+    if not options.keep:
+        unspill.run("delete", "shop", "--yes")
+
+
+def keep_sqlite(unspill, binary, sandbox):
+    with open(os.path.join(sandbox, "keep"), "w", encoding="utf-8"):
+        pass
+    chapter("It stays for you to play with")
+    print(f"  export UNSPILL_HOME={unspill.home}; alias unspill={binary}")
+    print("  unspill shell shop           unspill moments shop --since 5m           unspill diff shop --from '1 minute ago'")
+    print(f"  unspill delete shop --yes && rm -r {sandbox}          when you have seen enough")
+
+
 def parse(args):
     parser = argparse.ArgumentParser(
         prog="./try", description="Spill a MariaDB four times, and take each spill back.", allow_abbrev=False
     )
     parser.add_argument("--keep", action="store_true", help="leave the cluster running, and say how to use it")
     parser.add_argument("--dir", help="where to put it all, in a directory of its own (default: $TMPDIR or /tmp)")
+    parser.add_argument("--engine", choices=("mariadb", "sqlite"), default="mariadb" if can_mount() else "sqlite",
+                        help="whose database (default: mariadb, or sqlite without root or /dev/fuse)")
     parser.add_argument("--port", type=int, default=0, help="the server's port (default: a free one)")
     return parser.parse_args(args)
 
@@ -436,22 +463,27 @@ def main(args):
     if not sandbox:
         if not os.path.isdir(place):
             sys.exit(f"./try: {place} is not a directory")
-        if shutil.disk_usage(place).free < BYTES_NEEDED:
-            sys.exit(f"./try: needs {BYTES_NEEDED >> 30} GiB in {place}; --dir DIR chooses another place")
+        needed = BYTES_NEEDED if options.engine == "mariadb" else try_sqlite.BYTES_NEEDED
+        if shutil.disk_usage(place).free < needed:
+            sys.exit(f"./try: needs {needed >> 30} GiB in {place}; --dir DIR chooses another place")
         box = os.path.join(TOP, "tools/sandbox")
         me = [sys.executable, os.path.abspath(__file__), *args]
         os.execv(box, [box, "--name", "unspill-try", "--in", place, *me])
 
     begin = time.monotonic()
-    print(paint("1", "Unspill: a rewind button for MariaDB"), flush=True)
+    print(paint("1", "Unspill: a rewind button for " + {"mariadb": "MariaDB", "sqlite": "SQLite"}[options.engine]), flush=True)
     story = None
     try:
         binary = build()
         say("built " + os.path.relpath(binary, TOP), time.monotonic() - begin)
-        story = Story(options, Unspill(binary, os.environ["UNSPILL_HOME"]))
-        story.tell()
-        if not options.keep:
-            story.shop.cluster.run("delete", "--yes", timeout=120)
+        unspill = Unspill(binary, os.environ["UNSPILL_HOME"])
+        if options.engine == "sqlite":
+            tell_sqlite(options, unspill, binary)
+        else:
+            story = Story(options, unspill)
+            story.tell()
+            if not options.keep:
+                story.shop.cluster.run("delete", "--yes", timeout=120)
     except (NotProved, Failed, subprocess.TimeoutExpired) as error:
         print(paint("1;31", "\nNOT PROVED: " if isinstance(error, NotProved) else "\nFAILED: ") + str(error), flush=True)
         if story and story.shop:
@@ -461,8 +493,10 @@ def main(args):
         print("\nstopped; cleaning up")
         return 130
     chapter(f"Every spill was undone, every proof holds.  {time.monotonic() - begin:.0f} s in all.")
-    if options.keep:
+    if options.keep and story:
         keep(story.shop.cluster, binary, sandbox)
+    elif options.keep:
+        keep_sqlite(unspill, binary, sandbox)
     else:
         say("the cluster is deleted; nothing is left in " + place)
     return 0
