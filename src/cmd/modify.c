@@ -91,7 +91,7 @@ static int run(const struct typed *typed)
 
 const struct command command_modify = {
 	.name = "modify",
-	.summary = "Change the backtrack window, the space for history, how a clone detaches",
+	.summary = "Change the window, the space for history, how a clone detaches",
 	.operands = {OPERAND_CLUSTER},
 	.options =
 		{
