@@ -1,19 +1,20 @@
 /*
  * Changed: ranges of the key in which two copies of a table can differ, told by their pages.
  *
- * Two copies of one file, the table's definition the same in both.  Why what is left out is the
- *same:
+ * Two copies of one file, the table's definition the same in both.  Why the same is what is left
+ * out:
  *
  *	1. A leaf of both trees whose bytes are the same has the same rows in both.  A leaf of one
- *only is none of the other, whatever its bytes are.
+ *	   only is none of the other, whatever its bytes are.
  *	2. So a row that differs is on a leaf that is not so, in one copy or the other.  Of those
- *the records are put beside each other, in the order of the key.
+ *	   the records are put beside each other, in the order of the key.
  *	3. Two records with the same key are the same row if they are the same bytes, from the
- *lengths of the columns before them up to the next record.  What of that belongs to the record its
- *own bytes tell; all that could is compared.
+ *	   lengths of the columns before them up to the next record.  What of that belongs to the
+ *	   record its own bytes tell; all that could is compared.
  *	4. Who wrote a record, and where its older versions are, does not count, as InnoDB forgets
- *it at a time of its own.  But a value that is kept outside of the record can be another one at the
- *same place: then it counts, and where it has been forgotten the row may differ.
+ *	   it at a time of its own.  But a value that is kept outside of the record can be another
+ *	   one at the same place: then it counts, and where it has been forgotten the row may
+ *	   differ.
  */
 #pragma once
 
