@@ -313,6 +313,9 @@ int horizon_step(struct volume *v, bool urgent)
 	r = fold_step(v, &path, horizon, urgent);
 	figures_note_folding(v, false);
 	figures_measure_base(v);
+	/* What was lent in vain is not left to others. */
+	if (r == -ENOSPC)
+		tape_regain(v->tape);
 	r = fit_step(v, bytes, r);
 	if (r)
 		return r;

@@ -155,15 +155,21 @@ static void threads_see_whole_writes_through_backtracks_and_folds(void)
 	disk_close(disk);
 }
 
-/* Somebody else takes all the room there is.  Returns the size of his file. */
-static uint64_t fill_the_disk(struct disk *disk, uint64_t size)
+/*
+ * Somebody else takes the room there is, but two segments: who takes every block that a fold cuts
+ * off a held spare, before the fold can write there, stops the folds until there is room.  Returns
+ * the size of his file.
+ */
+static uint64_t fill_the_disk(struct disk *disk, uint64_t left, uint64_t size)
 {
 	struct disk_file *file = NULL;
+	struct disk_space space;
 	uint8_t block[4096] = {1};
 
 	if (!check(disk_open(disk, "filler", DISK_CREATE, &file) == 0))
 		return size;
-	while (disk_file_write(file, block, sizeof block, size) == 0)
+	while (disk_space(disk, &space) == 0 && space.bytes_free > left &&
+	       disk_file_write(file, block, sizeof block, size) == 0)
 		size += sizeof block;
 	disk_file_close(file);
 	return size;
@@ -200,7 +206,7 @@ static void on_a_full_disk_what_grows_is_refused_although_others_go_on_in_place(
 		pthread_create(&writers[i], NULL, write_pages, &crowd);
 	wait_for_writes(&crowd, 3000); /* more than the disk holds: history gives way */
 	for (uint64_t at = 0; r == 0; at += PAGE) {
-		filler = fill_the_disk(disk, filler);
+		filler = fill_the_disk(disk, 2 << 18, filler);
 		r = volume_write(crowd.volume, grown.ino, at, &iov, 1, false);
 	}
 	check(r == -ENOSPC, "%d", r);
