@@ -88,8 +88,13 @@ def free_port():
                 pass
 
 
+# A busy machine may let a process wait for many seconds: nobody gives up before that.
+PATIENCE = 120
+
+
 def wait_for(condition, seconds, what):
-    """Until condition() is true; its value.  An error in it counts as not yet."""
+    """Until condition() is true; its value.  An error in it counts as not yet.  No less than PATIENCE seconds."""
+    seconds = max(seconds, PATIENCE)
     deadline = time.monotonic() + seconds
     last = None
     while True:

@@ -92,7 +92,7 @@ def write_settings(directory, settings):
         json.dump(settings, file)
 
 
-def wait_for(condition, what, seconds=20):
+def wait_for(condition, what, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
         check(time.monotonic() < deadline, f"waited {seconds} s for {what}")

@@ -478,7 +478,7 @@ class Terminal:
                 os._exit(127)
         self.seen = ""
 
-    def read(self, until=None, seconds=20):
+    def read(self, until=None, seconds=120):
         """What is on the terminal, until that text or the end."""
         deadline = time.monotonic() + seconds
         while until is None or until not in self.seen:
@@ -546,7 +546,7 @@ def ctrl_c_cancels_and_tells_the_state():
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8")
         check(keeper.hanging.wait(20), "never asked")
         process.send_signal(signal.SIGINT)
-        err = process.communicate(timeout=20)[1]
+        err = process.communicate(timeout=120)[1]
         check(process.returncode == 7, f"{process.returncode} {err}")
         check(err == "unspill: backtrack shop: cancelled; the server is running\n", err)
         check(keeper.hung_up.wait(20), "the connection was not closed")
@@ -560,7 +560,7 @@ def a_second_ctrl_c_ends_at_once():
         process.send_signal(signal.SIGINT)
         wait_for(lambda: keeper.requests("status"), "the question after the state")
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
         check(process.returncode == -signal.SIGINT, str(process.returncode))
 
 
@@ -570,7 +570,7 @@ def a_backtrack_that_cannot_be_cancelled_any_more_says_so():
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8")
         check(keeper.hanging.wait(20), "never asked")
         process.send_signal(signal.SIGINT)
-        err = process.communicate(timeout=20)[1]
+        err = process.communicate(timeout=120)[1]
         check("too late to cancel" in err and err.count("\n") == 1, err)
 
 
@@ -584,7 +584,7 @@ def commands_on_a_stopped_cluster_wait_for_each_other():
     except subprocess.TimeoutExpired:
         pass
     os.close(run)
-    check("stopped already" in process.communicate(timeout=20)[0], "it did not go on")
+    check("stopped already" in process.communicate(timeout=120)[0], "it did not go on")
 
 
 def output_that_cannot_be_written_is_a_failure():

@@ -107,7 +107,8 @@ def a_lab_is_reset_again_and_again():
         lab.backtrack("mark:ready")
         took = time.monotonic() - start
         check(ids(lab) == [1, 2, 3], str(ids(lab)))
-        check(took < 3, f"a reset took {took:.2f} s")
+        # How fast it is, the benchmark says: here others may have the machine.
+        check(took < 30, f"a reset took {took:.2f} s")
     note(f"the last reset: {took:.2f} s")
 
 
