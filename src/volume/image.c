@@ -215,9 +215,10 @@ static void get_inode(struct cursor *in, struct state *state, uint64_t drop_befo
 		get_extents(in, inode, drop_before);
 	}
 	if (!inode->ino || state_inode(state, inode->ino)) {
-		/* Only a forged image gets here; give the state something to free the inode by. */
+		/* Only a forged image gets here. */
 		in->bad = true;
-		inode->ino = UINT64_MAX - state->inodes.count;
+		inode_free(inode);
+		return;
 	}
 	state_add_inode(state, inode);
 }

@@ -134,7 +134,7 @@ static void xattr_free(struct xattr *xattr)
 	free(xattr);
 }
 
-static void inode_free(struct inode *inode)
+void inode_free(struct inode *inode)
 {
 	if (S_ISDIR(inode->mode))
 		directory_done(&inode->directory);

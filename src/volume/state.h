@@ -98,6 +98,9 @@ void state_add_entry(struct inode *directory, const char *name, size_t size, uin
 		     uint32_t type, uint64_t cookie);
 void inode_set_xattr(struct inode *inode, struct text name, struct text value);
 
+/* With all that it has; one that is in no state. */
+void inode_free(struct inode *inode);
+
 /*
  * Every name leads to an inode of its type, and every inode has as many names as it says (a
  * directory one, the root and an orphan none).  What state_apply() keeps; of an image from outside,
