@@ -1,3 +1,4 @@
+# ./check: engines
 """
 Clones on a real server: made in a moment, with the parent's past; neither sees what the other does; one that detaches goes
 on after a kill -9; the parent keeps its base, and stays, as long as somebody stands on it.
@@ -6,16 +7,25 @@ import os
 import time
 
 from harness import (
-    SMALL_SERVER, Cluster, Failed, Skip, check, check_tables, kill, main, note, run, sandbox, server_options, unspill, wait_for,
+    ENGINE, SMALL_SERVER, Failed, Skip, check, check_tables, kill, main, note, run, sandbox, server_options, skip_without_engine, unspill,
+    wait_for,
 )
 
 MEGABYTE = 1 << 20
 disk = sandbox("disk")
 shop = home = None
 
+# What the engines say in words of their own.
+SCHEMA, BIG, PORT = {
+    "mariadb": ("CREATE DATABASE shop", "SELECT seq AS id, REPEAT(MD5(seq), 7) AS v FROM seq_1_to_250000", "@@port"),
+    "postgresql": ("CREATE SCHEMA shop", "SELECT id, repeat(md5(id::text), 7) AS v FROM generate_series(1, 250000) AS id",
+                   "current_setting('port')"),
+}[ENGINE]
+
 
 def a_cluster_has_a_base_and_a_past():
     global shop, home
+    skip_without_engine()
     image = sandbox("image")
     os.mkdir(disk)
     with open(image, "wb") as file:
@@ -28,13 +38,13 @@ def a_cluster_has_a_base_and_a_past():
     os.rmdir(os.path.join(disk, "lost+found"))
     os.chmod(disk, 0o755)
     home = unspill("disk/home")
-    shop = home.create("shop", "--backtrack-window", "1h", *server_options(*SMALL_SERVER))
-    shop.sql("""
-        CREATE DATABASE shop; USE shop;
+    shop = home.create("shop", "--backtrack-window", "1h", *server_options(*SMALL_SERVER), engine=ENGINE)
+    shop.sql(f"""
+        {SCHEMA};
         CREATE TABLE shop.t (id INT PRIMARY KEY, v INT);
         INSERT INTO shop.t VALUES (1, 1), (2, 2), (3, 3);
-        CREATE TABLE shop.big (id INT AUTO_INCREMENT PRIMARY KEY, v CHAR(255)) AS
-            SELECT seq AS id, REPEAT(MD5(seq), 7) AS v FROM seq_1_to_250000;
+        CREATE TABLE shop.big (id INT PRIMARY KEY, v VARCHAR(255));
+        INSERT INTO shop.big {BIG};
     """)
     # What is written now leaves the window, and makes the base.
     shop.run("modify", "--backtrack-window", "1s")
@@ -60,7 +70,7 @@ def clone(parent, name, *args):
     out = home.json("clone", parent.name, name, *args)
     note(f"clone {name}: {time.monotonic() - start:.2f} s")
     check(out["name"] == name and out["parent"] == parent.name, str(out))
-    return Cluster(home, name)
+    return home.cluster(name, ENGINE)
 
 
 def a_clone_is_what_its_parent_was_and_neither_sees_the_other():
@@ -89,7 +99,7 @@ def both_say_so():
 
 def a_clone_goes_back_to_before_it_was_made_and_the_parent_too():
     need_cluster()
-    lab = Cluster(home, "lab")
+    lab = home.cluster("lab", ENGINE)
     lab.backtrack("mark:early")
     check(ids(lab) == [1, 2, 3], str(ids(lab)))
     shop.backtrack("mark:clean")
@@ -99,7 +109,7 @@ def a_clone_goes_back_to_before_it_was_made_and_the_parent_too():
 
 def a_lab_is_reset_again_and_again():
     need_cluster()
-    lab = Cluster(home, "lab")
+    lab = home.cluster("lab", ENGINE)
     lab.run("mark", "ready")
     for turn in range(5):
         lab.sql(f"DROP TABLE shop.t; UPDATE shop.big SET v = '{turn}' WHERE id % 50 = 0")
@@ -191,7 +201,7 @@ def a_thin_clone_detaches_when_it_is_told_to_as_fast_as_it_is_told():
 
 def clones_of_clones_outlive_all_others():
     need_cluster()
-    grandchild = clone(Cluster(home, "lab"), "grandchild", "--no-start", "--at", "mark:ready")
+    grandchild = clone(home.cluster("lab", ENGINE), "grandchild", "--no-start", "--at", "mark:ready")
     check(home.run("delete", "lab", "--yes", check=False).returncode == 5, "lab was deleted")
     grandchild.run("start")
     wait_for(lambda: not grandchild.status()["attached"], 60, "it to detach")
@@ -199,16 +209,16 @@ def clones_of_clones_outlive_all_others():
     wait_for(lambda: shop.status()["pins"] == 0, 10, "the base to be free")
     # Both fold now, each into files of its own.
     for cluster in (shop, grandchild):
-        cluster.sql("UPDATE shop.big SET v = CONCAT(id, @@port)")
+        cluster.sql(f"UPDATE shop.big SET v = CONCAT(id, {PORT})")
         cluster.run("modify", "--backtrack-window", "1s")
     for cluster in (shop, grandchild):
         wait_for(lambda cluster=cluster: not cluster.status()["folding"], 60, "the fold to end")
         check(not cluster.json("verify")["damage"], "damage")
-        check(cluster.sql("SELECT COUNT(*) FROM shop.big WHERE v != CONCAT(id, @@port)") == [["0"]], "foreign rows")
+        check(cluster.sql(f"SELECT COUNT(*) FROM shop.big WHERE v != CONCAT(id, {PORT})") == [["0"]], "foreign rows")
         check_tables(cluster, ("shop",))
     home.run("delete", "shop", "--yes")
     check(ids(grandchild) == [1, 2, 3], str(ids(grandchild)))
-    check(not Cluster(home, "staging").json("verify")["damage"], "damage")
+    check(not home.cluster("staging", ENGINE).json("verify")["damage"], "damage")
 
 
 main(
