@@ -17,7 +17,7 @@ shop = home = None
 
 # What the engines say in words of their own.
 SCHEMA, BIG, PORT = {
-    "mariadb": ("CREATE DATABASE shop", "SELECT seq AS id, REPEAT(MD5(seq), 7) AS v FROM seq_1_to_250000", "@@port"),
+    "mariadb": ("CREATE DATABASE shop; USE shop", "SELECT seq AS id, REPEAT(MD5(seq), 7) AS v FROM seq_1_to_250000", "@@port"),
     "postgresql": ("CREATE SCHEMA shop", "SELECT id, repeat(md5(id::text), 7) AS v FROM generate_series(1, 250000) AS id",
                    "current_setting('port')"),
 }[ENGINE]
