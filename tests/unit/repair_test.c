@@ -76,6 +76,7 @@ static void a_spool_gives_back_what_was_put_into_it(void)
 		check(spool_put(&spool, &put) == 0);
 		pair_done(&put);
 	}
+	check(spool.count == 500, "%llu", (unsigned long long)spool.count);
 	/* Twice: whoever reads may begin again. */
 	for (int again = 0; again < 2; again++) {
 		require(spool_rewind(&spool) == 0);
