@@ -228,7 +228,8 @@ class Unspill:
 
     def __init__(self, binary, home):
         self.binary, self.home = binary, home
-        self.env = dict(os.environ, UNSPILL_HOME=home)
+        # What Debian gives root, and no more: whose $PATH leads to PostgreSQL's own programs hides that others' does not.
+        self.env = dict(os.environ, UNSPILL_HOME=home, PATH="/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin")
 
     def run(self, *args, timeout=600, check=True, text=None):
         return run([self.binary, *map(str, args)], timeout=timeout, check=check, text=text, env=self.env)

@@ -54,9 +54,10 @@ bool postgres_program(const char *name, int major, char *path, size_t size)
 
 static int check(char version[128], struct problem *why)
 {
-	const char *const argv[] = {"postgres", "--version", NULL};
-	struct process_options options = {.argv = argv, .in = -1};
 	char path[PATH_MAX], text[1024], number[64];
+	/* Its whole path, as everywhere: PostgreSQL's programs look for themselves by this name. */
+	const char *const argv[] = {path, "--version", NULL};
+	struct process_options options = {.argv = argv, .in = -1};
 	int r;
 
 	if (!postgres_program("postgres", 0, path, sizeof path))

@@ -25,7 +25,7 @@ static const char *last_error_line(char *text)
 int postgres_create(const struct engine_place *place, struct problem *why)
 {
 	char program[PATH_MAX], output[8192];
-	const char *const argv[] = {"initdb",
+	const char *const argv[] = {program,
 				    "-D",
 				    place->data_dir,
 				    "--username=postgres",
@@ -215,7 +215,7 @@ static int run_adoption(const struct engine_place *place, struct problem *why)
 	if (fd < 0)
 		return fd;
 	for (const char *const *word =
-		     (const char *const[]){"postgres", "--single", "-D", place->data_dir, NULL};
+		     (const char *const[]){program, "--single", "-D", place->data_dir, NULL};
 	     *word; word++)
 		postgres_add(&arguments, "%s", *word);
 	postgres_add_settings(&arguments, place);

@@ -158,7 +158,7 @@ static int dump(struct postgres *postgres, const char *section, const struct sql
 	put_database(&database, postgres->database);
 	for (const char *const *word =
 		     (const char *const[]){
-			     "pg_dump", (char *)host.data, "--port=5432", "--username=postgres",
+			     program, (char *)host.data, "--port=5432", "--username=postgres",
 			     "--no-password", section, "--schema-only", "--encoding",
 			     PQparameterStatus(postgres->connection, "server_encoding"), file,
 			     NULL};

@@ -295,6 +295,16 @@ def fingerprint(server, databases=("ledger",)):
     return server.fingerprint(databases)
 
 
+def as_nobody(*command):
+    """`command` as who has no rights at all; skipped where he may not even read what was built."""
+    if os.geteuid() != 0:
+        raise Skip("is not root anyway")
+    nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]
+    if run([*nobody, "/usr/bin/test", "-r", os.path.join(TOP, "check")], check=False, cwd="/").returncode != 0:
+        raise Skip(f"nobody may not read {TOP}")
+    return [*nobody, *command]
+
+
 def check_tables(server, databases=("ledger", "mysql")):
     """The server's own opinion of every table and index."""
     if server.engine == "postgresql":
