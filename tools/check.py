@@ -353,7 +353,9 @@ def main(args):
         raise SystemExit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+        # Hung up on or not, what nohup(1) started goes on.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
 
     report = Report()
     print("TAP version 14")
