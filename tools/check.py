@@ -12,6 +12,7 @@ The output is TAP (version 14: the tests of a program are a subtest of it).  The
 sum over all tests: "N passed, N failed, N skipped".  Build trees stay in build-check/ for the next time.
 """
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -110,10 +111,40 @@ def parse_tap(name, output, status, seconds):
     return Result(name, lines, passed, failed, skipped, seconds)
 
 
+class Running:
+    """The programs under way, so that a check which is told to stop does not wait for them."""
+
+    def __init__(self):
+        self.lock, self.children, self.stopped = threading.Lock(), set(), False
+
+    def start(self, *args, **how):
+        with self.lock:
+            if self.stopped:
+                raise SystemExit(1)
+            child = subprocess.Popen(*args, **how)
+            self.children.add(child)
+        return child
+
+    def ended(self, child):
+        with self.lock:
+            self.children.discard(child)
+
+    def stop(self):
+        """Each is a session of its own, and a sandbox sweeps up when it is told to end."""
+        with self.lock:
+            self.stopped = True
+            for child in self.children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGTERM)
+
+
+RUNNING = Running()
+
+
 def run(name, command, tap=False, timeout=600, env=None, cwd=TOP):
     """Run one program to its end, killing its whole process group when the time is over."""
     start = time.monotonic()
-    child = subprocess.Popen(
+    child = RUNNING.start(
         command,
         cwd=cwd,
         env=dict(os.environ, **SANITIZER_ENVIRONMENT, **(env or {})),
@@ -132,6 +163,7 @@ def run(name, command, tap=False, timeout=600, env=None, cwd=TOP):
             os.killpg(child.pid, signal.SIGKILL)
             output = child.communicate()[0]
         output += f"\n# killed: more than {timeout} s\n".encode()
+    RUNNING.ended(child)
     seconds = time.monotonic() - start
     text = output.decode(errors="replace")
     if tap:
@@ -330,8 +362,14 @@ def run_all(report, tests, only, workers):
     chosen = [(name, test) for name, test in tests if not only or any(word in name for word in only)]
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         jobs = [pool.submit(test, name) for name, test in chosen]
-        for job in concurrent.futures.as_completed(jobs):
-            report.add(job.result())
+        try:
+            for job in concurrent.futures.as_completed(jobs):
+                report.add(job.result())
+        except SystemExit:
+            # Else the pool would first run all that is left.
+            pool.shutdown(wait=False, cancel_futures=True)
+            RUNNING.stop()
+            raise
 
 
 def main(args):

@@ -16,9 +16,10 @@ SCRIPT = (
 )
 
 
-def start(then):
-    """Returns (the sandbox's process, its directory, the pid of what is left behind)."""
-    box = subprocess.Popen([BOX, "--in", sandbox(), "sh", "-c", SCRIPT + then], stdout=subprocess.PIPE, text=True)
+def start(then, hangup=signal.SIG_DFL):
+    """Returns (the sandbox's process, its directory, the pid of what is left behind); `hangup`: what SIGHUP does there."""
+    box = subprocess.Popen([BOX, "--in", sandbox(), "sh", "-c", SCRIPT + then], stdout=subprocess.PIPE, text=True,
+                           preexec_fn=lambda: signal.signal(signal.SIGHUP, hangup))
     return box, box.stdout.readline().strip(), int(box.stdout.readline())
 
 
@@ -41,6 +42,24 @@ def a_signal_reaches_the_command_and_everything_is_swept_up():
         box.send_signal(number)
         check(box.wait(30) == 128 + number, f"status {box.returncode}")
         check(not os.path.exists(directory) and gone(pid), "something is left")
+
+
+def what_nohup_started_goes_on():
+    box, directory, _ = start("exec sleep 1000", hangup=signal.SIG_IGN)
+    box.send_signal(signal.SIGHUP)
+    box.terminate()
+    check(box.wait(30) == 143, f"status {box.returncode}: SIGHUP came first")
+    check(not os.path.exists(directory), "something is left")
+
+
+def what_ends_in_it_is_reaped():
+    """Whose parent has ended becomes the sandbox's child."""
+    box, directory, _ = start('sh -c "sleep 0 & echo \\$!"; exec sleep 1000')
+    orphan = int(box.stdout.readline())
+    wait_for(lambda: not os.path.exists(f"/proc/{orphan}"), 20, f"process {orphan} to be reaped")
+    check(box.poll() is None and os.path.exists(directory), "it goes on")
+    box.terminate()
+    box.wait(30)
 
 
 def killed_itself_it_is_swept_up_all_the_same():
@@ -70,6 +89,8 @@ def what_asks_to_be_kept_is_kept():
 main(
     the_status_is_the_commands_and_everything_is_swept_up,
     a_signal_reaches_the_command_and_everything_is_swept_up,
+    what_nohup_started_goes_on,
+    what_ends_in_it_is_reaped,
     killed_itself_it_is_swept_up_all_the_same,
     mounts_are_unmounted,
     what_asks_to_be_kept_is_kept,
