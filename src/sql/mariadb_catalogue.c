@@ -2,38 +2,16 @@
 #include "sql/mariadb.h"
 
 #include "base/alloc.h"
+#include "sql/catalogue.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-static char *text_at(const struct sql_row *row, size_t i)
-{
-	return dialect_text(&row->values[i]);
-}
-
-static char *text_or_null(const struct sql_row *row, size_t i)
-{
-	return row->values[i].data ? text_at(row, i) : NULL;
-}
-
-static bool is(const struct sql_row *row, size_t i, const char *word)
-{
-	return row->values[i].size == strlen(word) &&
-	       !memcmp(row->values[i].data, word, row->values[i].size);
-}
-
 static bool contains(const struct sql_row *row, size_t i, const char *word)
 {
 	return row->values[i].data &&
 	       memmem(row->values[i].data, row->values[i].size, word, strlen(word));
-}
-
-static uint64_t number_at(const struct sql_row *row, size_t i)
-{
-	CLEANUP(free) char *text = text_at(row, i);
-
-	return strtoull(text, NULL, 10);
 }
 
 /* Send `before`, "schema = '...' AND name = '...'" on the two columns, and `after`. */
@@ -70,8 +48,8 @@ int mariadb_list(struct sql *sql, struct sql_names *ret, struct problem *why)
 	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
 		xgrow(ret->schemas, ret->count, schemas);
 		xgrow(ret->names, ret->count, names);
-		ret->schemas[ret->count] = text_at(&row, 0);
-		ret->names[ret->count++] = text_at(&row, 1);
+		ret->schemas[ret->count] = catalogue_text(&row, 0);
+		ret->names[ret->count++] = catalogue_text(&row, 1);
 	}
 	return r;
 }
@@ -113,16 +91,16 @@ static enum sql_kind kind_of(const char *type)
 
 static void read_column(const struct sql_row *row, struct sql_column *column)
 {
-	CLEANUP(free) char *type = text_at(row, 1);
+	CLEANUP(free) char *type = catalogue_text(row, 1);
 	bool is_text = row->values[3].data != NULL;
 
 	*column = (struct sql_column){
-		.name = text_at(row, 0),
-		.type = text_at(row, 2),
-		.collation = text_or_null(row, 3),
+		.name = catalogue_text(row, 0),
+		.type = catalogue_text(row, 2),
+		.collation = catalogue_text_or_null(row, 3),
 		.kind = kind_of(type),
-		.nullable = is(row, 4, "YES"),
-		.generated = is(row, 5, "ALWAYS") || contains(row, 6, "GENERATED"),
+		.nullable = catalogue_is(row, 4, "YES"),
+		.generated = catalogue_is(row, 5, "ALWAYS") || contains(row, 6, "GENERATED"),
 		.restamped = contains(row, 6, "on update"),
 		.large = strstr(type, "blob") || strstr(type, "text") || !strcmp(type, "json") ||
 			 (kind_of(type) == SQL_BYTES && !strstr(type, "binary")),
@@ -135,8 +113,6 @@ static void read_column(const struct sql_row *row, struct sql_column *column)
 
 static int read_columns(struct sql *sql, struct sql_table *table, struct problem *why)
 {
-	struct sql_row row;
-	size_t room = 0;
 	int r;
 
 	r = send_for_table(
@@ -145,59 +121,20 @@ static int read_columns(struct sql *sql, struct sql_table *table, struct problem
 		" is_generated, extra FROM information_schema.columns WHERE ",
 		"table_schema", table->schema, "table_name", table->name,
 		" ORDER BY ordinal_position", why);
-	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
-		xgrow(table->columns, table->count, room);
-		read_column(&row, &table->columns[table->count++]);
-	}
-	return r;
+	return r < 0 ? r : catalogue_read_columns(sql, table, read_column, why);
 }
 
 /* --- The key ---------------------------------------------------------------------------------- */
 
-/* One unique key, or what we have read of it. */
-struct candidate {
-	char *name;
-	bool bad; /* can be NULL, is part of a text, or computed: no name for a row */
-	size_t *columns;
-	size_t count, room;
-};
-
-static void candidate_done(struct candidate *candidate)
+/* Not where it is part of a text. */
+static bool is_whole(const struct sql_row *row)
 {
-	free(candidate->name);
-	free(candidate->columns);
-	*candidate = (struct candidate){0};
-}
-
-/* The first one that will do; the primary key comes first. */
-static void settle(struct sql_table *table, struct candidate *candidate)
-{
-	if (candidate->name && !candidate->bad && !table->key_count) {
-		table->key = take(candidate->columns);
-		table->key_count = candidate->count;
-		table->primary = !strcmp(candidate->name, "PRIMARY");
-	}
-	candidate_done(candidate);
-}
-
-static void add_to_candidate(const struct sql_table *table, const struct sql_row *row,
-			     struct candidate *candidate)
-{
-	CLEANUP(free) char *name = text_at(row, 1);
-	const struct sql_column *column = sql_column_find(table, name);
-
-	if (!column || column->nullable || column->generated || row->values[2].data) {
-		candidate->bad = true;
-		return;
-	}
-	xgrow(candidate->columns, candidate->count, candidate->room);
-	candidate->columns[candidate->count++] = column - table->columns;
+	return !row->values[2].data;
 }
 
 static int read_key(struct sql *sql, struct sql_table *table, struct problem *why)
 {
-	struct candidate candidate = {0};
-	struct sql_row row;
+	CLEANUP(free) char *name = NULL;
 	int r;
 
 	r = send_for_table(sql,
@@ -207,14 +144,9 @@ static int read_key(struct sql *sql, struct sql_table *table, struct problem *wh
 			   "table_schema", table->schema, "table_name", table->name,
 			   " ORDER BY index_name <> 'PRIMARY', BINARY index_name, seq_in_index",
 			   why);
-	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
-		if (!candidate.name || !is(&row, 0, candidate.name)) {
-			settle(table, &candidate);
-			candidate.name = text_at(&row, 0);
-		}
-		add_to_candidate(table, &row, &candidate);
-	}
-	settle(table, &candidate);
+	if (r == 0)
+		r = catalogue_read_key(sql, table, is_whole, &name, why);
+	table->primary = name && !strcmp(name, "PRIMARY");
 	return r;
 }
 
@@ -230,8 +162,8 @@ static int read_size(struct sql *sql, struct sql_table *table, struct problem *w
 			   " information_schema.tables WHERE ",
 			   "table_schema", table->schema, "table_name", table->name, "", why);
 	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
-		table->rows = number_at(&row, 0);
-		table->row_bytes = number_at(&row, 1);
+		table->rows = catalogue_number(&row, 0);
+		table->row_bytes = catalogue_number(&row, 1);
 	}
 	return r;
 }
@@ -249,7 +181,7 @@ static int read_triggers(struct sql *sql, struct sql_table *table, struct proble
 			   " ORDER BY action_order, trigger_name", why);
 	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
 		xgrow(table->triggers, table->trigger_count, room);
-		table->triggers[table->trigger_count++] = text_at(&row, 0);
+		table->triggers[table->trigger_count++] = catalogue_text(&row, 0);
 	}
 	return r;
 }
@@ -275,23 +207,23 @@ static void add_reference(const struct sql_row *row, struct sql_reference **refe
 {
 	struct sql_reference *last = *count ? &(*references)[*count - 1] : NULL;
 
-	if (!last || !is(row, 0, last->name) || !is(row, 1, last->schema) ||
-	    !is(row, 2, last->table)) {
+	if (!last || !catalogue_is(row, 0, last->name) || !catalogue_is(row, 1, last->schema) ||
+	    !catalogue_is(row, 2, last->table)) {
 		xgrow(*references, *count, *room);
 		last = &(*references)[(*count)++];
 		*last = (struct sql_reference){
-			.name = text_at(row, 0),
-			.schema = text_at(row, 1),
-			.table = text_at(row, 2),
-			.parent_schema = text_at(row, 3),
-			.parent = text_at(row, 4),
+			.name = catalogue_text(row, 0),
+			.schema = catalogue_text(row, 1),
+			.table = catalogue_text(row, 2),
+			.parent_schema = catalogue_text(row, 3),
+			.parent = catalogue_text(row, 4),
 		};
 	}
 	last->columns = xreallocarray(last->columns, last->count + 1, sizeof *last->columns);
 	last->parent_columns =
 		xreallocarray(last->parent_columns, last->count + 1, sizeof *last->parent_columns);
-	last->columns[last->count] = text_at(row, 5);
-	last->parent_columns[last->count++] = text_at(row, 6);
+	last->columns[last->count] = catalogue_text(row, 5);
+	last->parent_columns[last->count++] = catalogue_text(row, 6);
 }
 
 int mariadb_references(struct sql *sql, const char *schema, const char *name, bool of_parent,
@@ -343,7 +275,7 @@ static int show_create(struct sql *sql, const char *what, const char *schema, co
 	if (r == 0 || row.count <= column)
 		return problem(why, -EIO, "the server does not show how %s.%s was created", schema,
 			       name);
-	*ret = text_at(&row, column);
+	*ret = catalogue_text(&row, column);
 	sql_drop(sql);
 	return 0;
 }
@@ -362,8 +294,9 @@ static int trigger_names(struct sql *sql, const char *schema, const char *name,
 	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
 		xgrow(ret->schemas, ret->count, schemas);
 		xgrow(ret->names, ret->count, names);
-		ret->names[ret->count] = text_at(&row, 0);
-		ret->schemas[ret->count++] = text_at(&row, 1); /* the mode it was written in */
+		ret->names[ret->count] = catalogue_text(&row, 0);
+		ret->schemas[ret->count++] =
+			catalogue_text(&row, 1); /* the mode it was written in */
 	}
 	return r;
 }

@@ -2,37 +2,15 @@
 #include "sql/postgres.h"
 
 #include "base/alloc.h"
+#include "sql/catalogue.h"
 
 #include <errno.h>
 #include <string.h>
 
-static char *text_at(const struct sql_row *row, size_t i)
-{
-	return dialect_text(&row->values[i]);
-}
-
-static char *text_or_null(const struct sql_row *row, size_t i)
-{
-	return row->values[i].data ? text_at(row, i) : NULL;
-}
-
-static bool is(const struct sql_row *row, size_t i, const char *word)
-{
-	return row->values[i].size == strlen(word) &&
-	       !memcmp(row->values[i].data, word, row->values[i].size);
-}
-
 /* A boolean. */
 static bool is_true(const struct sql_row *row, size_t i)
 {
-	return is(row, i, "t");
-}
-
-static uint64_t number_at(const struct sql_row *row, size_t i)
-{
-	CLEANUP(free) char *text = text_at(row, i);
-
-	return strtoull(text, NULL, 10);
+	return catalogue_is(row, i, "t");
 }
 
 /* The table's number, or NULL. */
@@ -83,7 +61,7 @@ static int list_databases(struct sql *sql, struct sql_names *ret, struct problem
 		xgrow(ret->schemas, ret->count, schemas);
 		xgrow(ret->names, ret->count, names);
 		ret->schemas[ret->count] = NULL;
-		ret->names[ret->count++] = text_at(&row, 0);
+		ret->names[ret->count++] = catalogue_text(&row, 0);
 	}
 	return r;
 }
@@ -106,12 +84,12 @@ static int list_tables(struct postgres *postgres, const char *database, struct s
 			      " AND n.nspname !~ '^pg_toast'",
 			      why);
 	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
-		CLEANUP(free) char *schema = text_at(&row, 0);
+		CLEANUP(free) char *schema = catalogue_text(&row, 0);
 
 		xgrow(ret->schemas, ret->count, room[0]);
 		xgrow(ret->names, ret->count, room[1]);
 		ret->schemas[ret->count] = postgres_join(database, schema);
-		ret->names[ret->count++] = text_at(&row, 1);
+		ret->names[ret->count++] = catalogue_text(&row, 1);
 	}
 	return r;
 }
@@ -210,13 +188,13 @@ static enum sql_kind kind_of(const char *category, const char *type)
 
 static void read_column(const struct sql_row *row, struct sql_column *column)
 {
-	CLEANUP(free) char *category = text_at(row, 5);
-	CLEANUP(free) char *type = text_at(row, 6);
+	CLEANUP(free) char *category = catalogue_text(row, 5);
+	CLEANUP(free) char *type = catalogue_text(row, 6);
 
 	*column = (struct sql_column){
-		.name = text_at(row, 0),
-		.type = text_at(row, 1),
-		.collation = text_or_null(row, 2),
+		.name = catalogue_text(row, 0),
+		.type = catalogue_text(row, 1),
+		.collation = catalogue_text_or_null(row, 2),
 		.kind = kind_of(category, type),
 		.nullable = is_true(row, 3),
 		.generated = is_true(row, 4),
@@ -227,8 +205,6 @@ static void read_column(const struct sql_row *row, struct sql_column *column)
 /* An enum's words and a domain's type decide what fits into it. */
 static int read_columns(struct sql *sql, struct sql_table *table, struct problem *why)
 {
-	struct sql_row row;
-	size_t room = 0;
 	int r;
 
 	r = send_for_table(
@@ -243,59 +219,20 @@ static int read_columns(struct sql *sql, struct sql_table *table, struct problem
 		" LEFT JOIN pg_collation o ON o.oid = a.attcollation WHERE a.attrelid = ",
 		table->schema, table->name,
 		" AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum", why);
-	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
-		xgrow(table->columns, table->count, room);
-		read_column(&row, &table->columns[table->count++]);
-	}
-	return r;
+	return r < 0 ? r : catalogue_read_columns(sql, table, read_column, why);
 }
 
 /* --- The key ---------------------------------------------------------------------------------- */
 
-/* One unique index, or what we have read of it. */
-struct candidate {
-	char *name;
-	bool bad; /* can be NULL, is an expression, or ordered by operators that have no short name
-		   */
-	size_t *columns;
-	size_t count, room;
-};
-
-static void candidate_done(struct candidate *candidate)
+/* Not where it is ordered by operators that have no short name. */
+static bool is_plain(const struct sql_row *row)
 {
-	free(candidate->name);
-	free(candidate->columns);
-	*candidate = (struct candidate){0};
-}
-
-/* The first one that will do; the primary key comes first. */
-static void settle(struct sql_table *table, struct candidate *candidate)
-{
-	if (candidate->name && !candidate->bad && !table->key_count) {
-		table->key = take(candidate->columns);
-		table->key_count = candidate->count;
-	}
-	candidate_done(candidate);
-}
-
-static void add_to_candidate(const struct sql_table *table, const struct sql_row *row,
-			     struct candidate *candidate)
-{
-	CLEANUP(free) char *name = text_at(row, 1);
-	const struct sql_column *column = sql_column_find(table, name);
-
-	if (!column || column->nullable || column->generated || !is_true(row, 2)) {
-		candidate->bad = true;
-		return;
-	}
-	xgrow(candidate->columns, candidate->count, candidate->room);
-	candidate->columns[candidate->count++] = column - table->columns;
+	return is_true(row, 2);
 }
 
 static int read_key(struct sql *sql, struct sql_table *table, struct problem *why)
 {
-	struct candidate candidate = {0};
-	struct sql_row row;
+	CLEANUP(free) char *name = NULL;
 	int r;
 
 	r = send_for_table(
@@ -310,15 +247,7 @@ static int read_key(struct sql *sql, struct sql_table *table, struct problem *wh
 		" AND m.amname = 'btree' AND i.indrelid = ",
 		table->schema, table->name,
 		" ORDER BY NOT i.indisprimary, x.relname COLLATE \"C\", p.n", why);
-	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
-		if (!candidate.name || !is(&row, 0, candidate.name)) {
-			settle(table, &candidate);
-			candidate.name = text_at(&row, 0);
-		}
-		add_to_candidate(table, &row, &candidate);
-	}
-	settle(table, &candidate);
-	return r;
+	return r < 0 ? r : catalogue_read_key(sql, table, is_plain, &name, why);
 }
 
 /* --- What else there is ----------------------------------------------------------------------- */
@@ -335,8 +264,8 @@ static int read_size(struct sql *sql, struct sql_table *table, struct problem *w
 			   " c.relkind = 'r' AND c.relhassubclass FROM pg_class c WHERE c.oid = ",
 			   table->schema, table->name, "", why);
 	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
-		table->rows = number_at(&row, 0);
-		table->row_bytes = number_at(&row, 1) / (table->rows + 1);
+		table->rows = catalogue_number(&row, 0);
+		table->row_bytes = catalogue_number(&row, 1) / (table->rows + 1);
 		table->alone = is_true(&row, 2);
 	}
 	return r;
@@ -356,7 +285,7 @@ static int read_triggers(struct sql *sql, struct sql_table *table, struct proble
 			   table->schema, table->name, " ORDER BY t.tgname", why);
 	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
 		xgrow(table->triggers, table->trigger_count, room);
-		table->triggers[table->trigger_count++] = text_at(&row, 0);
+		table->triggers[table->trigger_count++] = catalogue_text(&row, 0);
 	}
 	return r;
 }
@@ -381,26 +310,28 @@ static void add_reference(const struct sql_row *row, const char *database,
 			  struct sql_reference **references, size_t *count, size_t *room)
 {
 	struct sql_reference *last = *count ? &(*references)[*count - 1] : NULL;
-	CLEANUP(free) char *schema = text_at(row, 1), *parent_schema = text_at(row, 3);
+	CLEANUP(free)
+	char *schema = catalogue_text(row, 1),
+	     *parent_schema = catalogue_text(row, 3);
 	CLEANUP(free) char *own = postgres_join(database, schema);
 
-	if (!last || !is(row, 0, last->name) || strcmp(own, last->schema) != 0 ||
-	    !is(row, 2, last->table)) {
+	if (!last || !catalogue_is(row, 0, last->name) || strcmp(own, last->schema) != 0 ||
+	    !catalogue_is(row, 2, last->table)) {
 		xgrow(*references, *count, *room);
 		last = &(*references)[(*count)++];
 		*last = (struct sql_reference){
-			.name = text_at(row, 0),
+			.name = catalogue_text(row, 0),
 			.schema = take(own),
-			.table = text_at(row, 2),
+			.table = catalogue_text(row, 2),
 			.parent_schema = postgres_join(database, parent_schema),
-			.parent = text_at(row, 4),
+			.parent = catalogue_text(row, 4),
 		};
 	}
 	last->columns = xreallocarray(last->columns, last->count + 1, sizeof *last->columns);
 	last->parent_columns =
 		xreallocarray(last->parent_columns, last->count + 1, sizeof *last->parent_columns);
-	last->columns[last->count] = text_at(row, 5);
-	last->parent_columns[last->count++] = text_at(row, 6);
+	last->columns[last->count] = catalogue_text(row, 5);
+	last->parent_columns[last->count++] = catalogue_text(row, 6);
 }
 
 #define REFERENCES                                                              \
@@ -470,8 +401,8 @@ static int deferrable_constraints(struct sql *sql, const char *schema, const cha
 		" AND k.conrelid = ",
 		schema, name, " ORDER BY k.conname", why);
 	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
-		sql_statements_add(names, text_at(&row, 0));
-		sql_statements_add(queries, text_or_null(&row, 1));
+		sql_statements_add(names, catalogue_text(&row, 0));
+		sql_statements_add(queries, catalogue_text_or_null(&row, 1));
 	}
 	return r;
 }
@@ -540,7 +471,7 @@ int postgres_show(struct sql *sql, const char *schema, const char *name, char **
 	r = send_for_table(sql, "WITH it AS (SELECT * FROM pg_class WHERE oid = ", schema, name,
 			   lines_of, why);
 	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
-		CLEANUP(free) char *line = text_at(&row, 0);
+		CLEANUP(free) char *line = catalogue_text(&row, 0);
 
 		for (char *at = line; *at; at++)
 			*at = *at == '\n' ? ' ' : *at;
@@ -574,12 +505,12 @@ int postgres_partitions(struct sql *sql, const char *schema, const char *name,
 		" AND p.relispartition) SELECT oid FROM tree) AS tree ON tree.oid = c.oid",
 		why);
 	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0) {
-		CLEANUP(free) char *part = text_at(&row, 0);
+		CLEANUP(free) char *part = catalogue_text(&row, 0);
 
 		xgrow(ret->schemas, ret->count, schemas);
 		xgrow(ret->names, ret->count, names);
 		ret->schemas[ret->count] = postgres_join(database, part);
-		ret->names[ret->count++] = text_at(&row, 1);
+		ret->names[ret->count++] = catalogue_text(&row, 1);
 	}
 	return r;
 }
@@ -625,7 +556,7 @@ int postgres_beside(struct sql *sql, const char *schema, const char *name,
 	r = send_for_table(sql, "WITH it AS (SELECT * FROM pg_class WHERE oid = ", schema, name,
 			   beside, why);
 	while (r >= 0 && (r = sql_next(sql, &row, why)) > 0)
-		sql_statements_add(ret, text_at(&row, 0));
+		sql_statements_add(ret, catalogue_text(&row, 0));
 	return r;
 }
 
@@ -634,8 +565,8 @@ int postgres_beside(struct sql *sql, const char *schema, const char *name,
 /* Never back: numbers given since would be given again. */
 static void put_number(struct sql_statements *ret, const struct sql_row *row)
 {
-	CLEANUP(free) char *schema = text_at(row, 0), *name = text_at(row, 1);
-	CLEANUP(free) char *value = text_at(row, 3);
+	CLEANUP(free) char *schema = catalogue_text(row, 0), *name = catalogue_text(row, 1);
+	CLEANUP(free) char *value = catalogue_text(row, 3);
 	CLEANUP(buffer) struct buffer sequence = {0}, text = {0};
 
 	dialect_put_name(&sequence, '"', schema);
