@@ -52,10 +52,7 @@ static void print_result(const struct talk *talk, const json_t *result)
 	char reached[MOMENT_TEXT_MAX], took[TOOK_TEXT_MAX];
 
 	moment_format(json_at(result, "reached"), typed_switch(talk->typed, "utc"), reached);
-	if (cluster_is_inside(talk->cluster))
-		took_format_inside(result, took);
-	else
-		took_format(result, took);
+	took_format(result, cluster_is_inside(talk->cluster), took);
 	printf("%s%s is as it was at %s%s\n", style(stdout, GREEN), talk->cluster->name, reached,
 	       style(stdout, PLAIN));
 	printf("  took         %s\n", took);

@@ -16,10 +16,7 @@ static void print_one(const json_t *backtrack, bool inside, bool utc)
 	moment_format(json_at(backtrack, "reached"), utc, reached);
 	moment_format(json_at(backtrack, "from"), utc, from);
 	count_format((uint64_t)json_number(backtrack, "records"), records);
-	if (inside)
-		took_format_inside(backtrack, took);
-	else
-		took_format(backtrack, took);
+	took_format(backtrack, inside, took);
 	printf("%s%lld%s  at %s, %s change records\n", style(stdout, BOLD),
 	       (long long)json_number(backtrack, "number"), style(stdout, PLAIN), at, records);
 	if (!json_truth(backtrack, "finished"))

@@ -399,7 +399,7 @@ void moment_format(const json_t *moment, bool utc, char text[MOMENT_TEXT_MAX])
 		 (long long)json_number(moment, "lsn"));
 }
 
-void took_format(const json_t *backtrack, char text[TOOK_TEXT_MAX])
+void took_format(const json_t *backtrack, bool inside, char text[TOOK_TEXT_MAX])
 {
 	int64_t kill_us = json_number(backtrack, "kill_us"),
 		rewind_us = json_number(backtrack, "rewind_us"),
@@ -411,25 +411,12 @@ void took_format(const json_t *backtrack, char text[TOOK_TEXT_MAX])
 	elapsed_format(rewind_us, rewind);
 	elapsed_format(start_us, start);
 	elapsed_format(kill_us + rewind_us + start_us, total);
-	if (start_us)
+	if (inside)
+		snprintf(text, TOOK_TEXT_MAX, "%s: wait for transactions %s, rewind %s, settle %s",
+			 total, kill_text, rewind, start);
+	else if (start_us)
 		snprintf(text, TOOK_TEXT_MAX, "%s: kill %s, rewind %s, start %s", total, kill_text,
 			 rewind, start);
 	else
 		snprintf(text, TOOK_TEXT_MAX, "%s; the server was stopped, and stayed so", rewind);
-}
-
-void took_format_inside(const json_t *backtrack, char text[TOOK_TEXT_MAX])
-{
-	int64_t wait_us = json_number(backtrack, "kill_us"),
-		rewind_us = json_number(backtrack, "rewind_us"),
-		settle_us = json_number(backtrack, "start_us");
-	char wait[UNITS_TEXT_MAX], rewind[UNITS_TEXT_MAX], settle[UNITS_TEXT_MAX],
-		total[UNITS_TEXT_MAX];
-
-	elapsed_format(wait_us, wait);
-	elapsed_format(rewind_us, rewind);
-	elapsed_format(settle_us, settle);
-	elapsed_format(wait_us + rewind_us + settle_us, total);
-	snprintf(text, TOOK_TEXT_MAX, "%s: wait for transactions %s, rewind %s, settle %s", total,
-		 wait, rewind, settle);
 }

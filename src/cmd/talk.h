@@ -81,11 +81,9 @@ int moment_parse(const struct typed *typed, const char *what, const char *text, 
 #define TOOK_TEXT_MAX 240
 
 /* "1.77 s: kill 12 ms, rewind 140 ms, start 1.62 s" of a backtrack; steps that there were not are
- * left out. */
-void took_format(const json_t *backtrack, char text[TOOK_TEXT_MAX]);
-
-/* The same of a volume inside of a program: wait, rewind, settle. */
-void took_format_inside(const json_t *backtrack, char text[TOOK_TEXT_MAX]);
+ * left out.  `inside`: of a volume inside of a program, where the same three are wait, rewind and
+ * settle. */
+void took_format(const json_t *backtrack, bool inside, char text[TOOK_TEXT_MAX]);
 
 /* "2026-11-22T10:42:17.250123+01:00 (lsn:123456)", or "-" when there is no such moment in it. */
 void moment_format(const json_t *moment, bool utc, char text[MOMENT_TEXT_MAX]);

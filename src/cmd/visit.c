@@ -1,6 +1,7 @@
 #include "cmd/visit.h"
 
 #include "base/alloc.h"
+#include "engine/place.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -67,23 +68,6 @@ static size_t count_words(char *const *words)
 	return count;
 }
 
-/* A copy in one block, for one free(). */
-static char **copy_words(char *const *words, size_t count)
-{
-	size_t bytes = (count + 1) * sizeof *words;
-	char **argv, *at;
-
-	for (size_t i = 0; i < count; i++)
-		bytes += strlen(words[i]) + 1;
-	argv = xcalloc(1, bytes);
-	at = (char *)(argv + count + 1);
-	for (size_t i = 0; i < count; i++) {
-		argv[i] = at;
-		at = stpcpy(at, words[i]) + 1;
-	}
-	return argv;
-}
-
 char **client_arguments(const struct engine *engine, const struct engine_place *place,
 			const char *sql, char *const *rest)
 {
@@ -99,7 +83,7 @@ char **client_arguments(const struct engine *engine, const struct engine_place *
 		words[used++] = (char *)sql;
 	for (size_t i = 0; i < more; i++)
 		words[used++] = rest[i];
-	return copy_words(words, used);
+	return place_argv((const char *const *)words);
 }
 
 /* Where the client has no option for it, it is what the client reads; -1: it reads what we would.
