@@ -157,7 +157,7 @@ KEYS = [
 
 
 class Table(model.Table):
-    """A random table, the same on all three servers, and statements on it."""
+    where, name, overriding = WHERE, staticmethod(name), " OVERRIDING SYSTEM VALUE"
 
     def __init__(self, r, key, types):  # pylint: disable=super-init-not-called
         self.r, self.key = r, key
@@ -172,28 +172,8 @@ class Table(model.Table):
             lines.append("PRIMARY KEY (" + ", ".join(name(c) for c, *_ in self.columns) + ")")
         on((0, 1, 2), f"CREATE TABLE {WHERE} ({', '.join(lines)});")
 
-    def insert(self):
-        n = self.next
-        self.next += 1
-        names = [name(c) for c, *_ in self.columns + self.others]
-        values = [make(self.r, n) for _, _, _, make in self.columns] + [self.value(c) for c in self.others]
-        return f"INSERT INTO {WHERE} ({', '.join(names)}) OVERRIDING SYSTEM VALUE VALUES ({', '.join(values)});\n"
-
     def some(self):
         return f"abs(hashtext(concat_ws('#', stored, {self.r.randrange(1000)}))) % 5 = 0"
-
-    def update(self):
-        chosen = self.r.sample(self.others, self.r.randint(1, min(4, len(self.others))))
-        sets = ", ".join(f"{name(c[0])} = {self.value(c)}" for c in chosen)
-        return f"UPDATE {WHERE} SET {sets} WHERE {self.some()};\n"
-
-    def delete(self):
-        return f"DELETE FROM {WHERE} WHERE {self.some()};\n"
-
-    def rename(self):
-        if self.ignores_case():
-            return f"UPDATE {WHERE} SET k0 = UPPER(k0) WHERE {self.some()};\n"
-        return self.update()
 
     def double(self):
         """Some of the rows once more, in a bag."""

@@ -5,10 +5,10 @@ diff, find and repair of a PostgreSQL cluster on a volume; repair_test.py tells 
 import json
 import os
 import subprocess
-import threading
 import time
 
 from harness import Failed, PostgresCluster, Skip, check, iso, main, note, now_us, run, sandbox, server_options, unspill, wait_for
+from writers import beside_writers
 
 shop = None
 
@@ -310,25 +310,13 @@ def a_repair_goes_on_beside_writers_and_loses_none_of_their_writes():
     before = moment()
     shop.sql("UPDATE stock SET spoiled = 1")
     after = moment()
-    done, counts = threading.Event(), {}
 
-    def write(client):
-        counts[client] = 0
-        while not done.is_set():
-            numbers = ",".join(str((counts[client] * 37 + client * 11 + i * 101) % 3000 + 1) for i in range(10))
-            shop.sql(f"UPDATE stock SET n = n + 1 WHERE id IN (SELECT id FROM stock WHERE id IN ({numbers}) ORDER BY id FOR UPDATE)")
-            counts[client] += 10
+    def write(numbers):
+        shop.sql(f"UPDATE stock SET n = n + 1 WHERE id IN (SELECT id FROM stock WHERE id IN ({numbers}) ORDER BY id FOR UPDATE)")
 
-    writers = [threading.Thread(target=write, args=(client,)) for client in range(2)]
-    for writer in writers:
-        writer.start()
-    wait_for(lambda: len(counts) == 2 and min(counts.values()) > 20, 30, "the writers")
-    report = repaired("--table", "stock", "--to", before, "--until", after, "--chunked")
-    done.set()
-    for writer in writers:
-        writer.join()
+    report, written = beside_writers(write, lambda: repaired("--table", "stock", "--to", before, "--until", after, "--chunked"))
     found = rows("SELECT sum(n), sum(spoiled) FROM stock")[0]
-    check(int(found[0]) == sum(counts.values()), f"{found}, {counts}: writes were lost")
+    check(int(found[0]) == written, f"{found}, {written}: writes were lost")
     check(int(found[1]) == report["conflicts"], f"{found} {report}")
     check(report["updated"] + report["conflicts"] == 3000 and report["updated"] > 0, report)
     report = repaired("--table", "stock", "--to", before, "--until", after, "--columns", "spoiled")

@@ -158,7 +158,9 @@ KEYS = [
 
 
 class Table:
-    """A random table, the same on all three servers, and statements on it."""
+    """A random table, the same on all three servers, and statements on it; another engine's has its own words."""
+
+    where, name, overriding = WHERE, staticmethod(name), ""
 
     def __init__(self, r, key, types):
         self.r, self.key = r, key
@@ -181,9 +183,9 @@ class Table:
     def insert(self):
         n = self.next
         self.next += 1
-        names = [name(c) for c, *_ in self.columns + self.others]
+        names = [self.name(c) for c, *_ in self.columns + self.others]
         values = [make(self.r, n) for _, _, _, make in self.columns] + [self.value(c) for c in self.others]
-        return f"INSERT INTO {WHERE} ({', '.join(names)}) VALUES ({', '.join(values)});\n"
+        return f"INSERT INTO {self.where} ({', '.join(names)}){self.overriding} VALUES ({', '.join(values)});\n"
 
     def some(self):
         """A condition for about a fifth of what is there; the same rows wherever they are the same."""
@@ -191,17 +193,20 @@ class Table:
 
     def update(self):
         chosen = self.r.sample(self.others, self.r.randint(1, min(4, len(self.others))))
-        sets = ", ".join(f"{name(c[0])} = {self.value(c)}" for c in chosen)
-        return f"UPDATE {WHERE} SET {sets} WHERE {self.some()};\n"
+        sets = ", ".join(f"{self.name(c[0])} = {self.value(c)}" for c in chosen)
+        return f"UPDATE {self.where} SET {sets} WHERE {self.some()};\n"
 
     def delete(self):
-        return f"DELETE FROM {WHERE} WHERE {self.some()};\n"
+        return f"DELETE FROM {self.where} WHERE {self.some()};\n"
 
     def rename(self):
         """The key is another text, and for the collation the same."""
-        if len(self.key) == 1 and "general_ci" in self.key[0][0]:
-            return f"UPDATE {WHERE} SET k0 = UPPER(k0) WHERE {self.some()};\n"
+        if self.ignores_case():
+            return f"UPDATE {self.where} SET k0 = UPPER(k0) WHERE {self.some()};\n"
         return self.update()
+
+    def ignores_case(self):
+        return len(self.key) == 1 and "general_ci" in self.key[0][0]
 
     def writes(self, n):
         kinds = [self.update, self.update, self.delete, self.insert, self.insert, self.rename]
@@ -264,7 +269,7 @@ def one_random_table(number, key, types):
     on((2,), table.writes(r.randint(0, 4)))
     before, after, now = (table.read(i) for i in range(3))
     policy = r.choice(("skip", "skip", "force"))
-    ignores_case = len(key) == 1 and "general_ci" in key[0][0]
+    ignores_case = table.ignores_case()
     wanted, conflicts = expect(before, after, now, policy, *([fold_hex] if ignores_case else []))
     words = ["range=7", "batch=5"] if r.random() < 0.7 else []
     words += ["force=1"] if policy == "force" else []

@@ -4,10 +4,10 @@ diff, find and repair on a volume: a shop that people spill, look at, and mend w
 """
 import json
 import os
-import threading
 import time
 
-from harness import SMALL_SERVER, check, iso, main, note, now_us, sandbox, server_options, unspill, wait_for
+from harness import SMALL_SERVER, check, iso, main, note, now_us, sandbox, server_options, unspill
+from writers import beside_writers
 
 shop = None
 cli = None
@@ -211,25 +211,13 @@ def a_repair_goes_on_beside_writers_and_loses_none_of_their_writes():
     before = moment()
     shop.sql("UPDATE shop.stock SET spoiled = 1")
     after = moment()
-    done, counts = threading.Event(), {}
 
-    def write(client):
-        counts[client] = 0
-        while not done.is_set():
-            numbers = ",".join(str((counts[client] * 37 + client * 11 + i * 101) % 3000 + 1) for i in range(10))
-            shop.sql(f"UPDATE shop.stock SET n = n + 1 WHERE id IN ({numbers})")
-            counts[client] += 10
+    def write(numbers):
+        shop.sql(f"UPDATE shop.stock SET n = n + 1 WHERE id IN ({numbers})")
 
-    writers = [threading.Thread(target=write, args=(client,)) for client in range(2)]
-    for writer in writers:
-        writer.start()
-    wait_for(lambda: len(counts) == 2 and min(counts.values()) > 20, 30, "the writers")
-    report = repaired("--table", "stock", "--to", before, "--until", after, "--chunked")
-    done.set()
-    for writer in writers:
-        writer.join()
+    report, written = beside_writers(write, lambda: repaired("--table", "stock", "--to", before, "--until", after, "--chunked"))
     found = rows("SELECT SUM(n), SUM(spoiled) FROM shop.stock")[0]
-    check(int(found[0]) == sum(counts.values()), f"{found}, {counts}: writes were lost")
+    check(int(found[0]) == written, f"{found}, {written}: writes were lost")
     check(int(found[1]) == report["conflicts"], f"{found} {report}")
     check(report["updated"] + report["conflicts"] == 3000 and report["updated"] > 0, report)
     # The column alone is in conflict with nobody.
