@@ -1,15 +1,8 @@
 """SQLite in WAL mode: one writer, every commit durable."""
 from lib import sqlite
+from lib.sqlite import DISKS, PEER, TARGET, minutes  # noqa: F401, pylint: disable=unused-import
 
 TITLE = "SQLite, journal_mode=WAL, synchronous=FULL, one writer: an update and an insert per transaction"
-PEER = "SQLite's own VFS on the plain directory"
-TARGET = ">= 1.0"
-DISKS = "both"
-
-
-def minutes(wanted):
-    disks = 2 if wanted.disk == "both" else 1
-    return (10 + disks * 2 * wanted.rounds * (min(wanted.seconds, 6) + 0.2)) / 60
 
 
 def run(bench):

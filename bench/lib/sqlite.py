@@ -8,6 +8,14 @@ from lib import results, turns
 from lib.results import Result, median
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PEER = "SQLite's own VFS on the plain directory"
+TARGET = ">= 1.0"
+DISKS = "both"
+
+
+def minutes(wanted):
+    disks = 2 if wanted.disk == "both" else 1
+    return (10 + disks * 2 * wanted.rounds * (min(wanted.seconds, 6) + 0.2)) / 60
 
 
 class Writer:
