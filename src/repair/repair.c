@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #define BATCH_ROWS 256
+#define CHUNK_TRIES 10
 #define BATCH_BYTES (4u * 1024 * 1024)
 
 void change_list_done(struct change_list *list)
@@ -383,6 +384,65 @@ static int commit(struct repair *repair, struct problem *why)
 	return repair->options->emit ? 0 : sql_run(repair->sql, "COMMIT", NULL, why);
 }
 
+/* --- Chunks ----------------------------------------------------------------------------------- */
+
+static void copy_pairs(const struct change_list *from, struct change_list *to)
+{
+	for (size_t i = 0; i < from->count; i++) {
+		const struct pair *pair = &from->pairs[i];
+		struct pair copy = {.before = pair->before ? row_copy(pair->before) : NULL,
+				    .after = pair->after ? row_copy(pair->after) : NULL,
+				    .told = pair->told};
+
+		change_list_add(to, &copy, NULL);
+	}
+}
+
+/* Nothing of it has happened, but that conflicts were told: they are not told again. */
+static int take_back(struct repair *repair, struct change_list *batch,
+		     const struct change_list *tried, const struct repair_report *report,
+		     size_t deferred, struct problem *why)
+{
+	*repair->report = *report;
+	for (size_t i = 0; i < batch->count; i++) {
+		bool told = tried->pairs[i].told && !batch->pairs[i].told;
+
+		batch->pairs[i].told |= told;
+		repair->report->conflicts += told;
+	}
+	while (repair->deferred.count > deferred)
+		drop_from(&repair->deferred, repair->deferred.count - 1);
+	return sql_run(repair->sql, "ROLLBACK", NULL, why);
+}
+
+/*
+ * A transaction of its own.  Where others write meanwhile the server may give up ours to let theirs
+ * go on: then it is tried again, on rows as they are by then.
+ */
+static int do_chunk(struct repair *repair, struct change_list *batch, struct problem *why)
+{
+	int r = 0;
+
+	for (int tries = 0; tries < CHUNK_TRIES; tries++) {
+		CLEANUP(change_list) struct change_list pairs = {0};
+		struct repair_report report = *repair->report;
+		size_t deferred = repair->deferred.count;
+
+		copy_pairs(batch, &pairs);
+		r = do_pairs(repair, &pairs, why);
+		if (r >= 0)
+			r = commit(repair, why);
+		if (r >= 0)
+			return begin(repair, why);
+		if (r != -EDEADLK)
+			return r;
+		if (take_back(repair, batch, &pairs, &report, deferred, why) < 0 ||
+		    begin(repair, why) < 0)
+			return -EIO;
+	}
+	return r;
+}
+
 static int do_batches(struct repair *repair, struct spool *spool, struct problem *why)
 {
 	const struct repair_options *options = repair->options;
@@ -396,11 +456,8 @@ static int do_batches(struct repair *repair, struct spool *spool, struct problem
 		if (r <= 0)
 			return r < 0 ? problem_errno(why, r, "cannot read the temporary file") : 0;
 		total += batch.count;
-		r = do_pairs(repair, &batch, why);
-		if (r >= 0 && options->chunked)
-			r = commit(repair, why);
-		if (r >= 0 && options->chunked)
-			r = begin(repair, why);
+		r = options->chunked ? do_chunk(repair, &batch, why)
+				     : do_pairs(repair, &batch, why);
 		if (r >= 0 && options->progress)
 			r = options->progress(options->arg, total);
 		if (r < 0)

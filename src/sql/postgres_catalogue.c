@@ -311,8 +311,7 @@ static void add_reference(const struct sql_row *row, const char *database,
 {
 	struct sql_reference *last = *count ? &(*references)[*count - 1] : NULL;
 	CLEANUP(free)
-	char *schema = catalogue_text(row, 1),
-	     *parent_schema = catalogue_text(row, 3);
+	char *schema = catalogue_text(row, 1), *parent_schema = catalogue_text(row, 3);
 	CLEANUP(free) char *own = postgres_join(database, schema);
 
 	if (!last || !catalogue_is(row, 0, last->name) || strcmp(own, last->schema) != 0 ||

@@ -5,6 +5,7 @@ diff, find and repair of a PostgreSQL cluster on a volume; repair_test.py tells 
 import json
 import os
 import subprocess
+import threading
 import time
 
 from harness import Failed, PostgresCluster, Skip, check, iso, main, note, now_us, run, sandbox, server_options, unspill, wait_for
@@ -323,6 +324,27 @@ def a_repair_goes_on_beside_writers_and_loses_none_of_their_writes():
     check(rows("SELECT sum(n), sum(spoiled) FROM stock")[0] == [found[0], "0"], report)
 
 
+def a_chunk_that_the_server_gives_up_for_another_client_is_tried_again():
+    shop.sql("CREATE TABLE part (id int PRIMARY KEY, n int NOT NULL, spoiled int NOT NULL); INSERT INTO part SELECT i, 0, 0 FROM generate_series(1, 300) i;"
+             "ALTER DATABASE shop SET deadlock_timeout = '5s'")
+    before = moment()
+    shop.sql("UPDATE part SET spoiled = 1")
+    after = moment()
+    # It has a row of the first chunk; when that waits for it, it waits for a row that the chunk has.
+    other = threading.Thread(target=shop.sql, args=(
+        "BEGIN; SET deadlock_timeout = '1h'; UPDATE part SET n = 1 WHERE id = 200;"
+        "DO $$BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP PERFORM pg_sleep(0.01); END LOOP; END$$;"
+        "UPDATE part SET n = 1 WHERE id = 1; COMMIT",))
+    other.start()
+    wait_for(lambda: rows("SELECT count(*) FROM pg_locks WHERE relation = 'part'::regclass AND mode = 'RowExclusiveLock'") != [["0"]], 60, "the other client")
+    report = repaired("--table", "part", "--to", before, "--until", after, "--chunked")
+    other.join()
+    check((report["updated"], report["conflicts"]) == (298, 2), report)
+    check(rows("SELECT sum(n), sum(spoiled), count(*) FROM part WHERE id IN (1, 200)") == [["2", "2", "2"]], "the other's rows")
+    check(rows("SELECT sum(n), sum(spoiled) FROM part WHERE id NOT IN (1, 200)") == [["0", "0"]], "all others")
+    shop.sql("ALTER DATABASE shop RESET deadlock_timeout")
+
+
 def a_repair_in_chunks_that_was_killed_goes_on():
     shop.sql("CREATE TABLE item (id int PRIMARY KEY, v text); INSERT INTO item SELECT i, 'v' || i FROM generate_series(1, 3000) i;")
     before = moment()
@@ -368,6 +390,7 @@ if __name__ == "__main__":
         who_is_not_let_in_or_may_not_is_told_in_one_line,
         a_name_with_quotes_and_newlines_is_a_name,
         a_repair_goes_on_beside_writers_and_loses_none_of_their_writes,
-        a_repair_in_chunks_that_was_killed_goes_on,
+        a_chunk_that_the_server_gives_up_for_another_client_is_tried_again,
+    a_repair_in_chunks_that_was_killed_goes_on,
         nothing_of_the_past_is_left_over,
     )
