@@ -5,6 +5,7 @@
  */
 #include "engine/family.h"
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "engine/process.h"
 #include "tap.h"
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Prints the pids of two: a child in a session of its own, and a grandchild of one that is gone. */
@@ -52,9 +54,25 @@ static bool spawn_family(const char *behind, bool family, struct process *ret, p
 	return spawned;
 }
 
+static bool is_gone(pid_t pid)
+{
+	CLEANUP(fd) int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+	char path[64], target[64];
+	bool is_open;
+
+	if (pidfd < 0 || process_start_time(pid) == 0)
+		return true;
+	/* Its descriptors are closed, and so the pipe hung up, some steps before its end: what has
+	 * none any more is on these, and what still has one was forgotten. */
+	snprintf(path, sizeof path, "/proc/%d/fd/0", (int)pid);
+	is_open = readlink(path, target, sizeof target) >= 0;
+	return !is_open && poll(&ended, 1, PATIENCE_US / 1000) == 1;
+}
+
 static bool all_are_gone(const pid_t pids[2])
 {
-	return process_start_time(pids[0]) == 0 && process_start_time(pids[1]) == 0;
+	return is_gone(pids[0]) && is_gone(pids[1]);
 }
 
 static void who_is_killed_takes_its_children_along(void)
