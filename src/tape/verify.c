@@ -284,6 +284,17 @@ static int walk_all(struct verify *v, struct walk *walk, uint64_t end)
 }
 
 /*
+ * What is proven to follow is in a later segment, perhaps, as an open tape has gone on there since:
+ * then where this one ends is known now.
+ */
+static bool ends_here(struct verify *v, size_t i, uint64_t at)
+{
+	uint64_t end;
+
+	return known_end(v, i, &end) > 0 && end == at;
+}
+
+/*
  * One step where the segment's end is not known: it is at the first place without a record, or
  * whose record has damaged data, unless there is proof of more.  1: go on; 0: the end; -errno.
  */
@@ -304,7 +315,7 @@ static int step_in_tail(struct verify *v, size_t i, struct disk_file *file, stru
 	if (r_proven <= 0)
 		return r_proven;
 	if (r == 0)
-		return skip_damage(v, walk, stop);
+		return ends_here(v, i, at) ? 0 : skip_damage(v, walk, stop);
 	look_at(v, &found);
 	return 1;
 }

@@ -1,6 +1,7 @@
 /*
  * Many threads on one tape.  Also to be run under the thread sanitizer.
  */
+#include "base/clock.h"
 #include "disk/disk.h"
 #include "tap.h"
 #include "tape/tape.h"
@@ -320,7 +321,8 @@ static void *read_on(void *arg)
 struct verifier {
 	struct disk *disk;
 	struct tape *tape;
-	unsigned rounds, lines;
+	atomic_uint rounds;
+	unsigned lines;
 	char first[300];
 };
 
@@ -344,7 +346,7 @@ static void *verify_on(void *arg)
 		if (tape_verify(verifier->disk, options.uuid, options.segment_bytes, durable,
 				count_line, NULL, verifier) < 0)
 			verifier->lines++;
-		verifier->rounds++;
+		atomic_fetch_add(&verifier->rounds, 1);
 	}
 	return NULL;
 }
@@ -368,8 +370,9 @@ static int find_run(const struct tape_segment *segment, void *arg)
 
 struct packer {
 	struct tape *tape;
-	unsigned packs;
-	bool drops, failed;
+	atomic_uint packs;
+	bool drops;
+	atomic_bool failed;
 };
 
 /* Whatever there is to pack, as soon as it is there. */
@@ -388,7 +391,7 @@ static void *pack_on(void *arg)
 			continue;
 		}
 		r = tape_pack(packer->tape, run.lsn, run.count, &pack, NULL);
-		packer->packs += r == 0;
+		atomic_fetch_add(&packer->packs, r == 0);
 		packer->failed = r < 0 && !(packer->drops && (r == -ENOENT || r == -ECANCELED));
 	}
 	return NULL;
@@ -422,7 +425,7 @@ static void check_rest(struct disk *rest, const unsigned *acked)
 /*
  * Goal: appends, syncs, scans, reads and verification from many threads keep the promises, also
  * when the power goes. Method: take what a power cut would leave, again and again, while the
- * threads run.
+ * threads run, until every one of them had its turn.
  */
 static void threads_append_sync_scan_read_verify_and_pack_and_nothing_acknowledged_is_lost(void)
 {
@@ -432,6 +435,7 @@ static void threads_append_sync_scan_read_verify_and_pack_and_nothing_acknowledg
 	pthread_t threads[WRITERS], reading, verifying, packing;
 	struct verifier verifier = {.disk = disk};
 	struct packer packer = {0};
+	int64_t deadline = clock_monotonic_us() + PATIENCE_US;
 	bool all = false;
 
 	require(tape_open(disk, &options, &reader.tape, NULL) == 0);
@@ -442,10 +446,10 @@ static void threads_append_sync_scan_read_verify_and_pack_and_nothing_acknowledg
 	pthread_create(&verifying, NULL, verify_on, &verifier);
 	packer.tape = reader.tape;
 	pthread_create(&packing, NULL, pack_on, &packer);
-	for (uint64_t seed = 0; !all; seed++) {
+	for (uint64_t seed = 0; !all && clock_monotonic_us() < deadline; seed++) {
 		unsigned acked[WRITERS];
 
-		all = true;
+		all = packer.failed || (packer.packs > 0 && verifier.rounds > 0);
 		for (unsigned i = 0; i < WRITERS; i++) {
 			acked[i] = atomic_load(&writers[i].acked);
 			all = all && acked[i] == ROUNDS;
