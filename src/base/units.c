@@ -278,3 +278,12 @@ void count_format(uint64_t count, char text[UNITS_TEXT_MAX])
 	}
 	*to = '\0';
 }
+
+void things_format(uint64_t count, const char *one, char text[UNITS_TEXT_MAX])
+{
+	size_t n;
+
+	count_format(count, text);
+	n = strlen(text);
+	snprintf(text + n, UNITS_TEXT_MAX - n, " %s%s", one, count == 1 ? "" : "s");
+}

@@ -48,3 +48,6 @@ int bytes_parse(const char *text, uint64_t *ret, struct problem *why);
 
 /* "1,234,567" */
 void count_format(uint64_t count, char text[UNITS_TEXT_MAX]);
+
+/* "1 row", "1,234 rows": `one` with an s behind it when there are not one of it. */
+void things_format(uint64_t count, const char *one, char text[UNITS_TEXT_MAX]);

@@ -211,7 +211,7 @@ static void print_sums(struct difference *difference, const char *schema_changes
 	const struct sql_table *table = difference->from.table;
 	char a[UNITS_TEXT_MAX], b[UNITS_TEXT_MAX], c[UNITS_TEXT_MAX];
 
-	count_format(difference->added, a);
+	things_format(difference->added, "row", a);
 	count_format(difference->removed, b);
 	count_format(difference->changed, c);
 	printf("%s%s.%s%s: ", style(stdout, BOLD), table->schema, table->name,
@@ -219,7 +219,7 @@ static void print_sums(struct difference *difference, const char *schema_changes
 	if (!comparable)
 		printf("the key is another one: rows cannot be compared\n");
 	else
-		printf("%s rows added, %s removed, %s changed%s\n", a, b, c,
+		printf("%s added, %s removed, %s changed%s\n", a, b, c,
 		       difference->from.shape.bag ? " (no key: compared as a bag)" : "");
 	print_lines("  ", schema_changes);
 	if (difference->rows_too &&

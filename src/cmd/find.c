@@ -206,12 +206,38 @@ static int print_always(struct search *search)
 		    at);
 }
 
+/* As resolve(), but what lies before the earliest moment is that: "--since 2h" of what is an hour
+ * old. */
+static int resolve_since(struct search *search, json_t *since, json_t **ret)
+{
+	char text[MOMENT_TEXT_MAX];
+	const json_t *earliest;
+	json_t *status;
+	int ending;
+
+	ending = talk_ask(&search->talk, json_pack("{s:s}", "do", "status"), &status);
+	if (ending != END_OK) {
+		json_decref(since);
+		return ending;
+	}
+	earliest = json_at(status, "horizon");
+	if (json_at(since, "time_us") &&
+	    json_number(since, "time_us") < json_number(earliest, "time_us")) {
+		json_decref(since);
+		since = at_lsn(json_number(earliest, "lsn"));
+		moment_format(earliest, search->utc, text);
+		note("There is nothing before %s: the search begins there.", text);
+	}
+	json_decref(status);
+	return resolve(search, since, ret);
+}
+
 static int search_between(struct search *search, json_t *since, json_t *until)
 {
 	bool is_true = false;
 	int ending;
 
-	ending = resolve(search, since, &search->low);
+	ending = resolve_since(search, since, &search->low);
 	if (ending == END_OK)
 		ending = resolve(search, until, &search->high);
 	else
@@ -281,7 +307,9 @@ const struct command command_find_moment = {
 				 "[DATABASE.][SCHEMA.]TABLE."},
 			{"since", .argument = "MOMENT", .required = true,
 			 .text = "Where to begin: a time, mark:NAME, lsn:N, or a duration such as "
-				 "2h for two hours ago. It must not be true there."},
+				 "2h for two hours ago; the earliest moment, where that is later. "
+				 "It "
+				 "must not be true there."},
 			{"until", .argument = "MOMENT",
 			 .text = "Where to end, written likewise; now if left out. It must be true "
 				 "there."},

@@ -418,6 +418,12 @@ static const char *count(uint64_t n, char text[UNITS_TEXT_MAX])
 	return text;
 }
 
+static const char *rows_of(uint64_t n, char text[UNITS_TEXT_MAX])
+{
+	things_format(n, "row", text);
+	return text;
+}
+
 static void print_differences(struct job *job)
 {
 	const struct sql_table *table = job->before.table;
@@ -431,7 +437,7 @@ static void print_differences(struct job *job)
 		return;
 	}
 	printf("  after        %s\n", job->after_text);
-	printf("  in between   %s rows were added, %s removed, %s changed\n", count(job->added, a),
+	printf("  in between   %s added, %s removed, %s changed\n", rows_of(job->added, a),
 	       count(job->removed, b), count(job->changed, c));
 	if (job->live.shape.bag)
 		printf("  key          none: rows are told apart by all that is in them, as a "
@@ -448,8 +454,8 @@ static void print_conflicts(const struct job *job)
 
 	if (!job->report.conflicts)
 		return;
-	printf("  %sconflicts%s    %s rows, %s\n", style(stdout, YELLOW), style(stdout, PLAIN),
-	       count(job->report.conflicts, a), done);
+	printf("  %sconflicts%s    %s, %s\n", style(stdout, YELLOW), style(stdout, PLAIN),
+	       rows_of(job->report.conflicts, a), done);
 	json_array_foreach (job->conflicts, i, one) {
 		if (i == SHOWN_CONFLICTS) {
 			printf("               ...\n");
@@ -478,22 +484,20 @@ static void print_counts(const struct job *job, bool really)
 	char a[UNITS_TEXT_MAX], b[UNITS_TEXT_MAX], c[UNITS_TEXT_MAX];
 
 	if (is_whole(job)) {
-		printf("  %s    %s rows, with indexes, foreign keys and triggers\n",
-		       really ? "came back" : "to write ", count(job->rows, a));
+		printf("  %s    %s, with indexes, foreign keys and triggers\n",
+		       really ? "came back" : "to write ", rows_of(job->rows, a));
 		return;
 	}
-	printf("  %s    %s rows inserted, %s updated, %s deleted\n",
-	       really ? "put back " : "to do    ", count(report->inserted, a),
-	       count(report->updated, b), count(report->deleted, c));
+	printf("  %s    %s inserted, %s updated, %s deleted\n", really ? "put back " : "to do    ",
+	       rows_of(report->inserted, a), count(report->updated, b), count(report->deleted, c));
 	if (report->done)
-		printf("  already      %s rows are as before\n", count(report->done, a));
+		printf("  already      %s as before\n", rows_of(report->done, a));
 	if (report->left)
-		printf("  left         %s rows that were added or removed: only columns are "
-		       "repaired\n",
-		       count(report->left, a));
+		printf("  left         %s, added or removed: only columns are repaired\n",
+		       rows_of(report->left, a));
 	if (report->orphans)
-		printf("  %sdangling%s     %s rows refer to rows that are not there\n",
-		       style(stdout, YELLOW), style(stdout, PLAIN), count(report->orphans, a));
+		printf("  %sdangling%s     %s with references to what is not there\n",
+		       style(stdout, YELLOW), style(stdout, PLAIN), rows_of(report->orphans, a));
 	print_conflicts(job);
 }
 

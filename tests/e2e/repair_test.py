@@ -124,6 +124,9 @@ def the_moment_of_a_mistake_is_found():
     note(f"{found['probes']} moments, {time.monotonic() - began:.1f} s")
     check(before - 1000 <= found["at"]["time_us"] <= after + 1000, f"{before} {found} {after}")
     check(found["before"]["lsn"] < found["at"]["lsn"], found)
+    # A cluster that is younger than what is asked for is searched from its beginning.
+    younger = shop.run("find", "total < 0", "--table", "orders", "--since", "30d", "--json")
+    check("the search begins there" in younger.stderr and json.loads(younger.stdout)["at"] == found["at"], younger)
     # What is between the two is the mistake and nothing else.
     report = repaired("--table", "orders", "--to", f"lsn:{found['before']['lsn']}", "--until", f"lsn:{found['at']['lsn']}")
     check(report["updated"] == 1, report)
@@ -156,7 +159,7 @@ def a_table_that_was_dropped_or_truncated_comes_back():
     check(rows("SELECT id FROM shop.audit") == [["6000"]], "the trigger is gone")
     check(any("`orders`" in grant[0] for grant in rows("SHOW GRANTS FOR clerk")), "the grant is gone")
     out = shop.run("diff", "--from", before).stdout
-    check("shop.audit: 1 rows added" in out and "shop.orders: 1 rows added" in out and "log" not in out, out)
+    check("shop.audit: 1 row added" in out and "shop.orders: 1 row added" in out and "log" not in out, out)
 
 
 def a_patch_is_written_for_review():

@@ -168,6 +168,9 @@ static void counts_are_grouped_by_three(void)
 	CHECK_TEXT(count_format(1000, text_), "1,000");
 	CHECK_TEXT(count_format(1234567, text_), "1,234,567");
 	CHECK_TEXT(count_format(UINT64_MAX, text_), "18,446,744,073,709,551,615");
+	CHECK_TEXT(things_format(0, "row", text_), "0 rows");
+	CHECK_TEXT(things_format(1, "row", text_), "1 row");
+	CHECK_TEXT(things_format(2857, "row", text_), "2,857 rows");
 }
 
 static void sizes_are_read_with_binary_and_decimal_units(void)
