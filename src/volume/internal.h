@@ -115,6 +115,9 @@ struct volume {
 	pthread_t repack_thread;
 	bool repack_runs;
 	pthread_cond_t repack_wake; /* with notes_lock: it is to stop */
+	bool repacking;             /* it, or whoever asked, is at it; notes_lock */
+	unsigned repack_waiting;    /* who asked, and waits for that; notes_lock */
+	pthread_cond_t repack_turn; /* with notes_lock: the turn is free */
 	int64_t repack_started_us;  /* its own: monotonic */
 	uint64_t repacked_to;       /* its own: what is before has been looked at */
 	uint64_t base_bytes, checkpoint_bytes, pins; /* for whoever asks while a fold runs */

@@ -256,6 +256,56 @@ static int pack_run(struct work *work, const struct run *run, struct problem *wh
 	return r;
 }
 
+/* --- Turns -------------------------------------------------------------------------------------
+ */
+
+/* For the thread: whoever asked and waits goes first. */
+static bool try_turn(struct volume *v)
+{
+	bool mine;
+
+	pthread_mutex_lock(&v->notes_lock);
+	mine = !v->repacking && !v->repack_waiting;
+	v->repacking = v->repacking || mine;
+	pthread_mutex_unlock(&v->notes_lock);
+	return mine;
+}
+
+static void end_turn(struct volume *v)
+{
+	pthread_mutex_lock(&v->notes_lock);
+	v->repacking = false;
+	pthread_cond_broadcast(&v->repack_turn);
+	pthread_mutex_unlock(&v->notes_lock);
+}
+
+/* How often who waits looks whether to go on. */
+#define TURN_LOOK_US 100000
+
+/* Until the turn is ours, or whoever asked has had enough. */
+static int await_turn(struct work *work)
+{
+	struct volume *v = work->v;
+	int r = 0;
+
+	pthread_mutex_lock(&v->notes_lock);
+	v->repack_waiting++;
+	while (v->repacking && r == 0) {
+		int64_t until = clock_realtime_us() + TURN_LOOK_US;
+		struct timespec deadline = {until / 1000000, until % 1000000 * 1000};
+
+		pthread_cond_timedwait(&v->repack_turn, &v->notes_lock, &deadline);
+		pthread_mutex_unlock(&v->notes_lock);
+		r = run_goes_on(0, 0, work) ? 0 : -ECANCELED;
+		pthread_mutex_lock(&v->notes_lock);
+	}
+	v->repack_waiting--;
+	if (r == 0)
+		v->repacking = true;
+	pthread_mutex_unlock(&v->notes_lock);
+	return r;
+}
+
 /* --- Asked for
  * ------------------------------------------------------------------------------------- */
 
@@ -266,18 +316,14 @@ static int add_bytes(const struct tape_segment *segment, void *arg)
 	return 0;
 }
 
-int volume_repack(struct volume *volume, const struct volume_repack_options *options,
-		  struct volume_repacked *ret, struct problem *why)
+static int repack_all(struct work *work, struct volume_repacked *ret, struct problem *why)
 {
-	struct work work = {.v = volume, .progress = options->progress, .arg = options->arg};
+	struct volume *volume = work->v;
 	struct tape_stats before, after;
 	struct run run;
 	int r = 0;
 
-	*ret = (struct volume_repacked){0};
-	if (volume->options.read_only)
-		return problem(why, -EROFS, "the volume is open for reading only");
-	tape_segments(volume->tape, add_bytes, &work.total);
+	tape_segments(volume->tape, add_bytes, &work->total);
 	tape_get_stats(volume->tape, &before);
 	for (uint64_t from = 0; r == 0 && choose_run(volume, from, 0, 0, &run);
 	     from = run.lsn + run.count * volume->segment_bytes) {
@@ -285,14 +331,14 @@ int volume_repack(struct volume *volume, const struct volume_repack_options *opt
 			r = problem(why, -ENOSPC, "there is too little room on the disk to repack");
 			break;
 		}
-		r = pack_run(&work, &run, why);
+		r = pack_run(work, &run, why);
 		if (r == 0)
 			ret->segments += run.count;
 		if (r == -E2BIG || r == -EBADMSG) { /* they stay as they are */
 			ret->left += run.count;
 			r = 0;
 		}
-		work.before += run.data_bytes;
+		work->before += run.data_bytes;
 	}
 	tape_get_stats(volume->tape, &after);
 	ret->bytes_before = ret->segments * volume->segment_bytes;
@@ -300,10 +346,27 @@ int volume_repack(struct volume *volume, const struct volume_repack_options *opt
 	return r;
 }
 
+int volume_repack(struct volume *volume, const struct volume_repack_options *options,
+		  struct volume_repacked *ret, struct problem *why)
+{
+	struct work work = {.v = volume, .progress = options->progress, .arg = options->arg};
+	int r;
+
+	*ret = (struct volume_repacked){0};
+	if (volume->options.read_only)
+		return problem(why, -EROFS, "the volume is open for reading only");
+	r = await_turn(&work);
+	if (r < 0)
+		return problem(why, r, "cancelled");
+	r = repack_all(&work, ret, why);
+	end_turn(volume);
+	return r;
+}
+
 /* --- In the background
  * ------------------------------------------------------------------------------- */
 
-/* At most so many bytes a second; false when it is time to stop. */
+/* At most so many bytes a second, unless somebody waits; false when it is time to stop. */
 static bool slowly(uint64_t done, uint64_t total, void *arg)
 {
 	struct volume *v = arg;
@@ -313,6 +376,10 @@ static bool slowly(uint64_t done, uint64_t total, void *arg)
 	int64_t ahead = due - clock_monotonic_us();
 	bool stop;
 
+	pthread_mutex_lock(&v->notes_lock);
+	if (v->repack_waiting)
+		ahead = 0;
+	pthread_mutex_unlock(&v->notes_lock);
 	ahead = MAX(ahead, (int64_t)0);
 	ahead = MIN(ahead, (int64_t)1000000);
 	stop = volume_wait_for_stop(v, &v->repack_wake, ahead);
@@ -362,8 +429,13 @@ static void *repack_main(void *arg)
 
 	/* Whoever else wants the processor goes first. */
 	(void)setpriority(PRIO_PROCESS, syscall(SYS_gettid), 19);
-	while (!volume_wait_for_stop(v, &v->repack_wake, more ? 0 : 1000000))
-		more = tape_broken(v->tape) ? 0 : repack_step(v);
+	while (!volume_wait_for_stop(v, &v->repack_wake, more ? 0 : 1000000)) {
+		more = 0;
+		if (tape_broken(v->tape) || !try_turn(v))
+			continue;
+		more = repack_step(v);
+		end_turn(v);
+	}
 	return NULL;
 }
 

@@ -550,6 +550,7 @@ static void init_locks(struct volume *v)
 	pthread_cond_init(&v->round_done, NULL);
 	pthread_mutex_init(&v->super_lock, NULL);
 	pthread_cond_init(&v->repack_wake, NULL);
+	pthread_cond_init(&v->repack_turn, NULL);
 	pthread_cond_init(&v->detach_wake, NULL);
 }
 
@@ -565,6 +566,7 @@ static void volume_free(struct volume *v)
 	map64_done(&v->refs);
 	free(v->checkpoints);
 	pthread_cond_destroy(&v->detach_wake);
+	pthread_cond_destroy(&v->repack_turn);
 	pthread_cond_destroy(&v->repack_wake);
 	pthread_mutex_destroy(&v->super_lock);
 	pthread_cond_destroy(&v->round_done);

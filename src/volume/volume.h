@@ -446,8 +446,9 @@ struct volume_repacked {
 	uint64_t segments, bytes_before, bytes_after;
 	uint64_t left; /* segments that stayed as they were */
 };
-/* All that there is.  -ENOSPC when the disk is short, -EBUSY while the volume's own thread packs,
- * -ECANCELED, or the disk's -errno; *ret says how far it got. */
+/* All that there is, after what the volume's own thread, which hurries then, or somebody else is
+ * at. -ENOSPC when the disk is short, -ECANCELED, or the disk's -errno; *ret says how far it got.
+ */
 int volume_repack(struct volume *volume, const struct volume_repack_options *options,
 		  struct volume_repacked *ret, struct problem *why);
 

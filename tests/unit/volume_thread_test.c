@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -221,8 +222,66 @@ static void on_a_full_disk_what_grows_is_refused_although_others_go_on_in_place(
 	disk_close(disk);
 }
 
+static atomic_llong now_us = 1000 * SECOND;
+
+static int64_t shared_clock(void *arg)
+{
+	return atomic_fetch_add(&now_us, 10);
+}
+
+/* Nobody waits for more than the turn: it goes no further. */
+static bool look_at_the_turn(uint64_t done, uint64_t total, void *arg)
+{
+	*(bool *)arg = total == 0;
+	return false;
+}
+
+static bool wait_for_the_thread_to_pack(struct volume *volume)
+{
+	bool waits = false;
+	struct volume_repack_options options = {look_at_the_turn, &waits};
+	int64_t deadline = clock_monotonic_us() + 60 * SECOND;
+	struct volume_repacked repacked;
+	struct problem why;
+
+	while (!waits && clock_monotonic_us() < deadline) {
+		(void)volume_repack(volume, &options, &repacked, &why);
+		poll(NULL, 0, 50); /* the turn is not ours all the time */
+	}
+	return waits;
+}
+
+/* Goal: at a byte a second the thread would never end, but with somebody waiting it does. */
+static void a_repack_that_is_asked_for_waits_for_the_threads_own_and_hurries_it(void)
+{
+	struct volume_format_options format = {.segment_bytes = BED_SEGMENT,
+					       .window_us = 80 * SECOND,
+					       .root_mode = 0755,
+					       .clock = shared_clock};
+	struct volume_options options = {.background = true,
+					 .repack = true,
+					 .repack_bytes_per_second = 1,
+					 .bytes_reserved = 1,
+					 .clock = shared_clock};
+	const struct volume_repack_options all = {0};
+	struct bed bed = {.disk = disk_memory_new(1)};
+	struct volume_repacked repacked;
+	struct volume_stats stats;
+
+	require(volume_format(bed.disk, &format, &bed.why) == 0, "%s", bed.why.text);
+	require(volume_open(bed.disk, &options, &bed.volume, &bed.why) == 0, "%s", bed.why.text);
+	require(bed_fill(&bed, "f", 600) == 0 && volume_sync(bed.volume) == 0);
+	atomic_fetch_add(&now_us, 20 * SECOND);
+	require(wait_for_the_thread_to_pack(bed.volume));
+	check(volume_repack(bed.volume, &all, &repacked, &bed.why) == 0, "%s", bed.why.text);
+	volume_get_stats(bed.volume, &stats);
+	check(stats.packed_bytes > 0);
+	bed_done(&bed);
+}
+
 int main(void)
 {
+	RUN(a_repack_that_is_asked_for_waits_for_the_threads_own_and_hurries_it);
 	/* NEEDSWORK: about once in a hundred times, on a busy machine, folds come to a stand while
 	 * the disk is full, and what is in place is refused, too: see src/volume/README.md. */
 	if (getenv("UNSPILL_TEST_LONG"))
