@@ -134,6 +134,8 @@ void shape_put_key(const struct shape *shape, const struct sql *sql, struct buff
 {
 	for (size_t i = 0; i < shape->key_count; i++) {
 		sql_put(out, i ? "," : "");
+		sql_put_table(sql, out, shape->table->schema, shape->table->name);
+		buffer_put8(out, '.');
 		sql_put_name(sql, out, shape->columns[i]->name);
 	}
 }

@@ -36,7 +36,11 @@ void shape_put_select(const struct shape *shape, const struct sql *sql, struct b
 /* What such a query (already sent) gives, into `rows`. */
 int shape_read(const struct shape *shape, struct sql *sql, struct rows *rows, struct problem *why);
 
-/* "k1, k2" */
+/*
+ * For ORDER BY: "s.t.k1, s.t.k2".  A bare name is that of an output column to PostgreSQL, where
+ * there is one: of the text that is read, not of the column, so the rows would be sorted as texts
+ * and the index would be of no use.
+ */
 void shape_put_key(const struct shape *shape, const struct sql *sql, struct buffer *out);
 /* The key is greater than that of `row`; in the server's own order. */
 void shape_put_beyond(const struct shape *shape, const struct sql *sql, struct buffer *out,
