@@ -152,11 +152,18 @@ static bool find_extension(char path[PATH_MAX])
 	return access(path, R_OK) == 0;
 }
 
+/* For the client to ask; of the past, unless it is a shell. */
+struct question {
+	const char *sql; /* NULL: it asks, or reads, itself */
+	bool noted;      /* whether it changed something is said at the end */
+};
+
 struct client {
 	const char *argv[ARGUMENTS_MAX];
 	size_t count;
 	char extension[PATH_MAX + 16];
 	char open[PATH_MAX + 512];
+	char was[256], note[512];
 };
 
 static void add(struct client *client, const char *argument)
@@ -207,19 +214,44 @@ static void run_client(const struct client *client)
 	execvp(client->argv[0], (char *const *)client->argv);
 }
 
-static void add_rest(const struct typed *typed, struct client *client, const char *database,
-		     const char *sql)
+/* What tells a database that was changed by this connection from one that was not. */
+#define CHANGES "(SELECT schema_version FROM pragma_schema_version)||'/'||(total_changes()%s)"
+
+/* After `sql`, or what standard input has, the client itself says that it changed a throw-away. */
+static void add_noted(const struct typed *typed, struct client *client, const char *sql)
 {
+	snprintf(client->note, sizeof client->note,
+		 "SELECT 'This changed the throw-away copy; it changed nothing in %s.' WHERE "
+		 "@unspill_was<>" CHANGES,
+		 typed->operands[0], "-1"); /* one change was to note it */
+	add(client, sql ? sql : ".read |cat");
+	add(client, ".mode list");
+	add(client, ".headers off");
+	add(client, ".once '|cat >&2'");
+	add(client, client->note);
+}
+
+static void add_rest(const struct typed *typed, struct client *client, const char *database,
+		     const struct question *question)
+{
+	if (question->noted) {
+		snprintf(client->was, sizeof client->was,
+			 ".parameter set @unspill_was \"" CHANGES "\"", "");
+		add(client, "-cmd");
+		add(client, client->was);
+	}
 	for (char *const *rest = typed->rest; rest && *rest; rest++)
 		add(client, *rest);
 	add(client, database);
-	if (sql)
-		add(client, sql);
+	if (question->noted)
+		add_noted(typed, client, question->sql);
+	else if (question->sql)
+		add(client, question->sql);
 }
 
 /* The client has the volume inside: as of now, or (lsn not 0) of a moment. */
 static int shell_inside(const struct typed *typed, const char *directory, const char *name,
-			uint64_t lsn, const char *sql)
+			uint64_t lsn, const struct question *question)
 {
 	struct client client = {.argv = {CLIENT, "-bail"}, .count = 2};
 	char path[PATH_MAX], place[PATH_MAX], at[32] = "", extension[PATH_MAX];
@@ -240,7 +272,7 @@ static int shell_inside(const struct typed *typed, const char *directory, const 
 	add(&client, client.extension);
 	add(&client, "-cmd");
 	add(&client, client.open);
-	add_rest(typed, &client, ":memory:", sql);
+	add_rest(typed, &client, ":memory:", question);
 	run_client(&client);
 	return fail(typed, END_MACHINE, "cannot run '%s': %s; install sqlite3", CLIENT,
 		    strerror(errno));
@@ -260,7 +292,7 @@ static void remove_copy(const char *path)
 }
 
 /* On a copy that its holder makes; gone at the end. */
-static int shell_on_copy(struct talk *talk, json_t *at, const char *sql)
+static int shell_on_copy(struct talk *talk, json_t *at, const struct question *question)
 {
 	struct client client = {.argv = {CLIENT, "-bail"}, .count = 2};
 	char below[64], path[PATH_MAX];
@@ -279,7 +311,7 @@ static int shell_on_copy(struct talk *talk, json_t *at, const char *sql)
 	if (r < 0)
 		return fail_why(talk->typed, r, &why);
 	json_decref(result);
-	add_rest(talk->typed, &client, path, sql);
+	add_rest(talk->typed, &client, path, question);
 	pid = fork();
 	if (pid == 0) {
 		run_client(&client);
@@ -335,7 +367,7 @@ static int say_held(struct talk *talk)
 	return END_BUSY;
 }
 
-static int visit(const struct typed *typed, json_t *at, const char *sql)
+static int visit(const struct typed *typed, json_t *at, const struct question *question)
 {
 	char name[VOLUME_NAME_MAX + 1], directory[PATH_MAX] = "";
 	uint64_t lsn = 0;
@@ -344,37 +376,43 @@ static int visit(const struct typed *typed, json_t *at, const char *sql)
 
 	ending = talk_open(&talk, typed, TALK_ANY);
 	if (ending == END_OK && !talk.owner)
-		ending = at ? shell_on_copy(&talk, at, sql) : say_held(&talk);
+		ending = at ? shell_on_copy(&talk, at, question) : say_held(&talk);
 	else if (ending == END_OK) {
 		ending = resolve(&talk, at, name, &lsn);
 		snprintf(directory, sizeof directory, "%s", talk.cluster->directory);
 	}
 	talk_close(&talk);
-	return ending == END_OK && *directory ? shell_inside(typed, directory, name, lsn, sql)
+	return ending == END_OK && *directory ? shell_inside(typed, directory, name, lsn, question)
 					      : ending;
 }
 
-static int visit_at(const struct typed *typed, const char *text, const char *sql)
+static int visit_at(const struct typed *typed, const char *text, const struct question *question)
 {
 	int64_t asked_us;
 	json_t *at = NULL;
 	int ending = text ? moment_parse(typed, "--at", text, &at, &asked_us) : END_OK;
 
 	if (ending == END_OK)
-		ending = visit(typed, at, sql);
+		ending = visit(typed, at, question);
 	json_decref(at);
 	return ending;
 }
 
 int inside_shell(const struct typed *typed)
 {
-	return visit_at(typed, typed_has(typed, "at") ? typed_value(typed, "at") : NULL,
-			typed_value(typed, "execute"));
+	const char *at = typed_has(typed, "at") ? typed_value(typed, "at") : NULL;
+	const struct question question = {.sql = typed_value(typed, "execute")};
+
+	return visit_at(typed, at, &question);
 }
 
 int inside_query(const struct typed *typed)
 {
 	const char *sql = typed->operands[1], *at = typed_value(typed, "at");
+	const struct question question = {
+		.sql = sql && strcmp(sql, "-") != 0 ? sql : NULL,
+		.noted = true,
+	};
 
-	return visit_at(typed, at ? at : "now", sql && strcmp(sql, "-") != 0 ? sql : NULL);
+	return visit_at(typed, at ? at : "now", &question);
 }

@@ -68,6 +68,21 @@ def a_cluster_is_made_and_used_by_the_shell():
     check((status["state"], status["engine"]) == ("closed", "sqlite"), f"status: {status}")
 
 
+def asks_and_writes(at):
+    """A question says nothing of changes; what writes says that it changed nothing but its throw-away."""
+    for text, says in (("SELECT count(*) FROM users", False), ("UPDATE users SET name = 'x' WHERE id = 77", False),
+                       ("DELETE FROM users", True), ("DROP TABLE users", True)):
+        for how in ({}, {"text": text}):
+            done = unspill().run("query", "notes", "--at", at, *([] if how else [text]), **how)
+            check(done.stderr == ("This changed the throw-away copy; it changed nothing in notes.\n" if says else ""),
+                  f"{text}: {done.stderr}")
+
+
+def a_query_that_writes_says_that_it_changed_nothing():
+    asks_and_writes("mark:good")
+    check(sql("notes", "SELECT group_concat(name) FROM users") == "ann,bob", "nothing was")
+
+
 def a_program_goes_on_while_the_head_moves():
     for mode in ("wal", "delete"):
         program = Program(database("notes"))
@@ -83,6 +98,7 @@ def a_program_goes_on_while_the_head_moves():
             check(program.ask(connection, "SELECT count(*) FROM sqlite_schema") == 0, "dropped")
         seen = unspill().run("query", "notes", "--at", f"mark:{mode}", "SELECT group_concat(name) FROM users").stdout.strip()
         check(seen == "ann,bob", f"a query beside the program: {seen}")
+        asks_and_writes(f"mark:{mode}")
         # Connection 3 has not looked since: its cache is of the time before.
         unspill().run("backtrack", "notes", "--to", f"mark:{mode}", "--yes")
         for connection in range(4):
@@ -228,6 +244,7 @@ def a_cluster_is_deleted():
 
 main(
     a_cluster_is_made_and_used_by_the_shell,
+    a_query_that_writes_says_that_it_changed_nothing,
     a_program_goes_on_while_the_head_moves,
     a_backtrack_waits_for_a_transaction,
     a_second_process_is_told_who_holds_the_volume,
