@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#define FLEETING_NICE 5 /* it takes the processors that the live server leaves */
+#define FLEETING_NICE 10 /* a tenth of what the live server gets of a processor that both want */
 #define LOG_BYTES_MAX \
 	(16 * 1024 * 1024) /* beyond, server.log becomes server.log.1 at the next start */
 #define LOG_TAIL_BYTES (64 * 1024)

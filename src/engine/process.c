@@ -22,6 +22,8 @@
 
 #define CHILD_STACK (64 * 1024)
 #define QUIT_MS 1000
+#define NICE_TRIES 10
+#define NICE_TRY_MS 25
 
 /* The C library's clone(2), under its other name. */
 int __clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...);
@@ -32,6 +34,7 @@ struct child {
 	int fds[3];
 	int family; /* the end of the pipe that is theirs; 0: none */
 	pid_t parent;
+	char nice[16]; /* options->nice, as text */
 	int error;
 };
 
@@ -86,6 +89,32 @@ static void child_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/*
+ * Our own thread's is not touched: the child is a process by itself.  Where the kernel shares the
+ * processors among sessions first (autogroup), a process that has one to itself gives way to its
+ * own threads only, unless the session gives way.  Where it does not, there is no such file.
+ */
+static void child_nice(const struct child *child)
+{
+	int fd;
+
+	if (!child->options->nice)
+		return;
+	syscall(SYS_setpriority, PRIO_PROCESS, 0, child->options->nice);
+	if (!child->options->apart)
+		return;
+	fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	/* Who is not root may do so ten times a second, together with everybody else. */
+	for (int tries = 0; tries < NICE_TRIES; tries++) {
+		if (write(fd, child->nice, strlen(child->nice)) >= 0 || errno != EAGAIN)
+			break;
+		poll(NULL, 0, NICE_TRY_MS);
+	}
+	close(fd);
+}
+
 static int child_prepare(struct child *child)
 {
 	int r;
@@ -100,9 +129,7 @@ static int child_prepare(struct child *child)
 	 * are not root) the server looks after it itself. */
 	if (child->family)
 		syscall(SYS_unshare, CLONE_NEWIPC);
-	/* Our own thread's is not touched: the child is a process by itself. */
-	if (child->options->nice)
-		syscall(SYS_setpriority, PRIO_PROCESS, 0, child->options->nice);
+	child_nice(child);
 	r = child_become(child->options);
 	if (r < 0)
 		return r;
@@ -182,6 +209,7 @@ int process_spawn(const struct process_options *options, struct process *ret, st
 	child.fds[1] = options->out < 0 ? null : options->out;
 	child.fds[2] = options->err < 0 ? null : options->err;
 
+	snprintf(child.nice, sizeof child.nice, "%d", options->nice);
 	r = make_family(&child, &process);
 	if (r < 0)
 		return problem_errno(why, r, "cannot make a pipe");

@@ -23,7 +23,9 @@ struct process_options {
 	bool become;
 	uid_t uid;
 	gid_t gid;
-	int nice; /* others go before it, as of setpriority(2); 0: as we are */
+	/* Others go before it, as of setpriority(2), and with `apart` before its session; 0: as we
+	 * are. */
+	int nice;
 	/* In a session of its own: what somebody types at our terminal is none of its business. */
 	bool apart;
 	/* SIGKILL it when the calling *thread* ends (that is what Linux looks at). */
