@@ -44,12 +44,13 @@ enum spare_state {
 	SPARE_NONE,
 	SPARE_BUSY, /* somebody is at work on its file */
 	SPARE_READY,
-	SPARE_LENT /* part of its room was given away: good for giving away the rest */
+	SPARE_LENT /* some of its room was given away: good for giving away the rest */
 };
 
 struct spare {
 	enum spare_state state;
 	bool blank; /* its room was taken but perhaps never written */
+	bool empty; /* all of its room was given away */
 };
 
 struct tape {

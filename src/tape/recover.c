@@ -603,18 +603,37 @@ static int sweep_packs(struct recovery *rec)
 	return r;
 }
 
-static int has_whole_size(struct recovery *rec, const char *name)
+static int find_size(struct recovery *rec, const char *name, uint64_t *ret)
 {
 	CLEANUP(disk_file) struct disk_file *file = NULL;
-	uint64_t size;
 	int r;
 
 	r = disk_open(rec->tape->disk, name, DISK_READ_ONLY, &file);
 	if (r == 0)
-		r = disk_file_size(file, &size);
+		r = disk_file_size(file, ret);
+	return r < 0 ? problem_errno(rec->why, r, "cannot look at %s", name) : 0;
+}
+
+static int has_whole_size(struct recovery *rec, const char *name)
+{
+	uint64_t size;
+	int r = find_size(rec, name, &size);
+
+	return r < 0 ? r : size == rec->tape->options.segment_bytes;
+}
+
+/* One that is shorter than a segment was lent: what is left of its room is still held. */
+static int find_spare(struct recovery *rec, const char *name, struct spare *ret)
+{
+	uint64_t size;
+	int r = find_size(rec, name, &size);
+
 	if (r < 0)
-		return problem_errno(rec->why, r, "cannot look at %s", name);
-	return size == rec->tape->options.segment_bytes;
+		return r;
+	ret->state = size == rec->tape->options.segment_bytes ? SPARE_READY : SPARE_LENT;
+	ret->blank = true;
+	ret->empty = size == 0;
+	return 0;
 }
 
 static int sweep_spares(struct recovery *rec)
@@ -625,16 +644,9 @@ static int sweep_spares(struct recovery *rec)
 	if (r == 0 && rec->listing.new_index)
 		r = remove_file(rec, TAPE_NEW_INDEX_NAME);
 
-	for (unsigned i = 0; r == 0 && i < TAPE_SPARES; i++) {
-		if (!(rec->listing.spares & 1u << i))
-			continue;
-		r = has_whole_size(rec, spare_name(name, i));
-		/* A shorter one was lent in part: what is left of its room is still held. */
-		if (r >= 0)
-			rec->tape->spares[i] =
-				(struct spare){r ? SPARE_READY : SPARE_LENT, .blank = true};
-		r = MIN(r, 0);
-	}
+	for (unsigned i = 0; r == 0 && i < TAPE_SPARES; i++)
+		if (rec->listing.spares & 1u << i)
+			r = find_spare(rec, spare_name(name, i), &rec->tape->spares[i]);
 	return r;
 }
 

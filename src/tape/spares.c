@@ -217,14 +217,16 @@ void spares_hold(struct tape *tape)
 /* The one to lend from: one that is lent in part; else any but the last. */
 static int find_lender(struct tape *tape)
 {
-	int i = spares_find(tape, SPARE_LENT);
-
-	if (i >= 0)
-		return i;
+	for (int i = 0; i < TAPE_SPARES; i++)
+		if (tape->spares[i].state == SPARE_LENT && !tape->spares[i].empty)
+			return i;
 	return spares_count(tape, SPARE_READY) > 1 ? spares_find(tape, SPARE_READY) : -1;
 }
 
-/* Cut up to `bytes` off the end of a spare.  Returns what is left of it, or -errno. */
+/*
+ * Cut up to `bytes` off the end of a spare.  Returns what is left of it, or -errno.  With nothing
+ * left the file stays: what is lent, and not to be had for good, is known by it.
+ */
 static int64_t shorten(struct tape *tape, int i, uint64_t bytes)
 {
 	CLEANUP(disk_file) struct disk_file *file = NULL;
@@ -237,10 +239,9 @@ static int64_t shorten(struct tape *tape, int i, uint64_t bytes)
 		r = disk_file_size(file, &size);
 	if (r < 0)
 		return r;
-	if (size <= bytes)
-		return disk_remove(tape->disk, name);
-	r = disk_file_truncate(file, size - bytes);
-	return r < 0 ? r : (int64_t)(size - bytes);
+	size -= MIN(size, bytes);
+	r = disk_file_truncate(file, size);
+	return r < 0 ? r : (int64_t)size;
 }
 
 bool tape_lend(struct tape *tape, uint64_t bytes)
@@ -256,7 +257,7 @@ bool tape_lend(struct tape *tape, uint64_t bytes)
 		pthread_mutex_unlock(&tape->lock);
 		left = shorten(tape, i, bytes);
 		pthread_mutex_lock(&tape->lock);
-		tape->spares[i].state = left > 0 ? SPARE_LENT : SPARE_NONE;
+		tape->spares[i] = (struct spare){SPARE_LENT, .blank = true, .empty = left <= 0};
 	}
 	pthread_mutex_unlock(&tape->lock);
 	return left >= 0;
@@ -287,21 +288,33 @@ static int64_t lengthen(struct tape *tape, int i)
 	return whole;
 }
 
+/* What became of one that was lent.  Drops the lock meanwhile. */
+static struct spare regain(struct tape *tape, int i)
+{
+	bool missing = spares_count(tape, SPARE_READY) < tape->options.spares_held;
+	char name[TAPE_NAME_MAX];
+	int64_t size = 0;
+
+	tape->spares[i].state = SPARE_BUSY;
+	pthread_mutex_unlock(&tape->lock);
+	if (missing)
+		size = lengthen(tape, i);
+	else
+		(void)disk_remove(tape->disk, spare_name(name, i));
+	pthread_mutex_lock(&tape->lock);
+	if (!missing)
+		return (struct spare){SPARE_NONE};
+	return (struct spare){size == tape->options.segment_bytes ? SPARE_READY : SPARE_LENT,
+			      .blank = true, .empty = size <= 0};
+}
+
 void tape_regain(struct tape *tape)
 {
-	int64_t size;
-	int i;
-
 	pthread_mutex_lock(&tape->lock);
-	i = spares_find(tape, SPARE_LENT);
-	if (i >= 0) {
-		tape->spares[i].state = SPARE_BUSY;
-		pthread_mutex_unlock(&tape->lock);
-		size = lengthen(tape, i);
-		pthread_mutex_lock(&tape->lock);
-		tape->spares[i] = (struct spare){size == tape->options.segment_bytes ? SPARE_READY
-										     : SPARE_LENT,
-						 .blank = true};
-	}
+	/* What is there in part is whole soonest. */
+	for (int empty = 0; empty <= 1; empty++)
+		for (int i = 0; i < TAPE_SPARES; i++)
+			if (tape->spares[i].state == SPARE_LENT && tape->spares[i].empty == empty)
+				tape->spares[i] = regain(tape, i);
 	pthread_mutex_unlock(&tape->lock);
 }

@@ -194,7 +194,10 @@ int tape_drop(struct tape *tape, uint64_t lsn);
  * spare is never lent. False when there is not so much to lend.
  */
 bool tape_lend(struct tape *tape, uint64_t bytes);
-/* Take back what was lent, as far as the disk has room. */
+/*
+ * Take back what was lent, all of it if need be, as far as the disk has room and dropped segments
+ * have not taken its place.
+ */
 void tape_regain(struct tape *tape);
 
 /* What the data of a record is of: later data of the same object and range resembles it. */

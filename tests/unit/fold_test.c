@@ -423,6 +423,42 @@ static void a_step_that_does_not_fit_on_a_full_disk_is_made_smaller(void)
 	bed_done(&bed);
 }
 
+static uint64_t taken;
+
+/* Whenever anybody asks for the time, all the room that there is has been taken. */
+static int64_t greedy_clock(void *arg)
+{
+	taken = fill_the_rest(arg, taken);
+	return bed_clock(arg);
+}
+
+/*
+ * Goal: what a fold was lent in vain is back before others can have it.
+ * Method: changes of 4 bytes, each of which takes a block in the intent: the first step of every
+ * fold is too large, even with all that is lent.
+ */
+static void a_fold_that_did_not_fit_loses_nothing_of_what_is_held_to_others(void)
+{
+	uint8_t block[4096] = "whole";
+	struct bed bed;
+	int r = 0;
+
+	require(bed_init_small(&bed, 24, 6));
+	for (int i = 0; i < 64; i++)
+		require(bed_write(&bed, "f", i * UINT64_C(4096), block, sizeof block) == 0);
+	for (int i = 0; i < 30; i++)
+		require((r = bed_fill(&bed, "f", 16)) == 0, "%d in round %d", r, i);
+	volume_close(bed.volume);
+	taken = 0;
+	bed.options.clock = greedy_clock;
+	require(bed_open(&bed) == 0, "%s", bed.why.text);
+	for (int i = 0; i < 30000 && r == 0; i++)
+		r = bed_write(&bed, "f", i * 7 % 64 * UINT64_C(4096) + i % 4000, &i, sizeof i);
+	check(r == 0, "%d", r);
+	check(volume_sync(bed.volume) == 0 && is_sound(&bed));
+	bed_done(&bed);
+}
+
 static uint64_t history_bytes(struct bed *bed)
 {
 	struct volume_stats stats;
@@ -525,6 +561,7 @@ int main(void)
 	RUN(history_gives_way_to_the_live_database_and_only_then_the_disk_is_full);
 	RUN(with_the_whole_disk_taken_what_is_there_can_still_be_rewritten_for_ever);
 	RUN(a_step_that_does_not_fit_on_a_full_disk_is_made_smaller);
+	RUN(a_fold_that_did_not_fit_loses_nothing_of_what_is_held_to_others);
 	RUN(a_limited_history_gives_way_whatever_the_window_and_stays_in_its_bounds);
 	RUN(the_space_that_the_window_will_need_is_told_from_what_is_there);
 	RUN(a_window_of_zero_keeps_no_history_and_one_set_again_does);
