@@ -202,10 +202,10 @@ static int one_range(const struct compare *compare, const struct row *low, struc
 		*ret_high = high;
 		r = sum_both(compare, low, high, &before, &after, why);
 	}
-	*ret_rows = before.count;
-	if (r < 0 || sum_same(&before, &after))
+	if (r < 0)
 		return r;
-	return match_range(compare, low, *ret_high, why);
+	*ret_rows = before.count;
+	return sum_same(&before, &after) ? 0 : match_range(compare, low, *ret_high, why);
 }
 
 static int compare_ranges(const struct compare *compare, struct problem *why)
