@@ -94,6 +94,13 @@ static void ring_get(const struct tape *tape, uint64_t lsn, void *data, size_t s
 	memcpy((uint8_t *)data + first, tape->ring, size - first);
 }
 
+static int write_bulk(const struct tape *tape, struct disk_file *file, const void *data,
+		      uint64_t size, uint64_t offset)
+{
+	return tape->options.bulk_cached ? disk_file_write(file, data, size, offset)
+					 : disk_file_write_direct(file, data, size, offset);
+}
+
 /* [at, stop), whole blocks, go to the disk from the ring itself. */
 static int write_from_ring(struct tape *tape, uint64_t at, uint64_t stop)
 {
@@ -105,8 +112,8 @@ static int write_from_ring(struct tape *tape, uint64_t at, uint64_t stop)
 		uint64_t from = tape_ring_at(tape, at);
 		uint64_t n = MIN(stop - at, tape->options.ring_bytes - from);
 
-		r = disk_file_write_direct(segment->file, tape->ring + from, n,
-					   at - segment->summary.lsn);
+		r = write_bulk(tape, segment->file, tape->ring + from, n,
+			       at - segment->summary.lsn);
 		at += n;
 	}
 	pthread_mutex_lock(&tape->lock);

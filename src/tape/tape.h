@@ -59,6 +59,12 @@ struct tape_options {
 	 * is plenty of room.
 	 */
 	unsigned spares_held;
+	/*
+	 * What is written in bulk goes through the system's page cache, and is found there: for a
+	 * caller who has no cache to speak of, and soon reads what he wrote.  What is little, and
+	 * waited for, goes past it nevertheless.
+	 */
+	bool bulk_cached;
 	int64_t (*clock)(void *arg); /* microseconds since the epoch; NULL: the real-time clock */
 	void *clock_arg;
 	/* Open although acknowledged records are damaged or missing: cut the tape before the

@@ -154,7 +154,8 @@ static int say_who(const char *place, int r, struct problem *why)
 
 static int open_volume(struct owner *owner, struct problem *why)
 {
-	struct volume_options options = {.background = true};
+	/* SQLite's own cache is small: what a checkpoint writes is soon asked for again. */
+	struct volume_options options = {.background = true, .bulk_cached = true};
 	char place[PATH_MAX + 8];
 	int r;
 

@@ -482,6 +482,7 @@ static int open_tape(struct volume *v, struct problem *why)
 		.background = v->options.background,
 		.bytes_reserved = volume_reserve(v) / 2,
 		.spares_held = SPARES_HELD,
+		.bulk_cached = v->options.bulk_cached,
 		.clock = v->options.clock,
 		.clock_arg = v->options.clock_arg,
 		.accept_loss = v->options.accept_loss,

@@ -63,6 +63,7 @@ struct volume_options {
 	uint64_t fold_bytes_per_second; /* limit on folding when the disk is not short; 0: 64 MiB/s
 					 */
 	bool hold;                      /* from the beginning: see volume_hold() */
+	bool bulk_cached;               /* as in tape.h */
 	bool fleeting; /* nobody needs it once it is closed: nothing is made durable */
 	bool thin;     /* a clone stays attached: see volume_detach() */
 	uint64_t detach_bytes_per_second; /* limit on detaching in the background; 0: 32 MiB/s */

@@ -140,6 +140,51 @@ static void no_power_cut_loses_an_acknowledged_record(void)
 	}
 }
 
+/* --- Bulk through the page cache ---------------------------------------------------------- */
+
+static int run_bulk(struct model *model)
+{
+	int r = model_open(model);
+
+	for (int i = 0; i < 1200 && r == 0; i++) {
+		r = model_append(model);
+		if (r == 0 && i % 400 == 399)
+			r = model_sync(model);
+	}
+	return r;
+}
+
+static void start_bulk(struct model *model)
+{
+	model_init(model, 78);
+	model->data_max = 3000;
+	model->options.segment_bytes = model->options.ring_bytes = 1024 * 1024;
+	model->options.bulk_cached = true;
+}
+
+static void no_power_cut_loses_an_acknowledged_record_that_went_through_the_page_cache(void)
+{
+	struct model model;
+	uint64_t calls, n = 0;
+	bool good;
+
+	start_bulk(&model);
+	require(run_bulk(&model) == 0);
+	calls = disk_memory_calls(model.disk);
+	require(model.records[399].record.end > 256 * 1024);
+	do {
+		model_done(&model);
+		start_bulk(&model);
+		disk_memory_power_cut(model.disk, ++n);
+		(void)run_bulk(&model);
+		tape_close(take(model.tape));
+		good = rests_are_good(&model, n);
+	} while (good && n < calls);
+	model_done(&model);
+}
+
+/* --- Calls that fail ---------------------------------------------------------------------- */
+
 static bool failure_is_survived(uint64_t n, bool forever)
 {
 	struct model model;
@@ -221,6 +266,7 @@ int main(void)
 	RUN(a_failed_flush_is_final);
 	RUN(a_failed_preparation_is_not_final);
 	RUN(no_power_cut_loses_an_acknowledged_record);
+	RUN(no_power_cut_loses_an_acknowledged_record_that_went_through_the_page_cache);
 	RUN(no_single_failure_loses_an_acknowledged_record);
 	RUN(no_lasting_failure_loses_an_acknowledged_record);
 	return tap_done();

@@ -30,6 +30,7 @@ static pthread_mutex_t gates_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gates_changed = PTHREAD_COND_INITIALIZER;
 static struct gate write_gate, sync_gate; /* guarded by gates_lock */
 static struct disk_file_ops gated_ops, real_ops;
+static atomic_size_t bytes_cached; /* written, but not past the page cache */
 static int (*real_open)(struct disk *disk, const char *name, int flags, struct disk_file **ret);
 
 static void pass(struct gate *gate)
@@ -51,6 +52,14 @@ static int gated_write_direct(struct disk_file *file, const void *buf, size_t si
 	return real_ops.write_direct(file, buf, size, offset);
 }
 
+static int counted_write(struct disk_file *file, const struct iovec *iov, int count,
+			 uint64_t offset)
+{
+	for (int i = 0; i < count; i++)
+		bytes_cached += iov[i].iov_len;
+	return real_ops.write(file, iov, count, offset);
+}
+
 static int gated_sync(struct disk_file *file)
 {
 	pass(&sync_gate);
@@ -63,6 +72,7 @@ static int gated_open(struct disk *disk, const char *name, int flags, struct dis
 
 	if (r == 0) {
 		gated_ops = real_ops = *(*ret)->ops;
+		gated_ops.write = counted_write;
 		gated_ops.write_direct = gated_write_direct;
 		gated_ops.sync = gated_sync;
 		(*ret)->ops = &gated_ops;
@@ -549,6 +559,40 @@ static void what_nobody_syncs_is_flushed_within_two_seconds(void)
 	tape_close(tape);
 }
 
+/*
+ * Goal: where the caller asks for it, bulk is in the page cache, and what is little is not.
+ * Method: two syncs, one of more than is copied out of the ring, one of a record.
+ */
+static void bulk_goes_through_the_page_cache_where_that_is_wanted(void)
+{
+	static uint8_t data[512 * 1024];
+	struct iovec iov = {data, sizeof data};
+
+	for (int wanted = 0; wanted < 2; wanted++) {
+		struct disk_ops ops;
+		CLEANUP(disk) struct disk *disk = disk_memory_new(1);
+		CLEANUP(tape) struct tape *tape = NULL;
+		struct tape_options big = options;
+		struct tape_record record;
+		struct problem why;
+		size_t bulk, before;
+
+		big.background = false;
+		big.segment_bytes = big.ring_bytes = 1024 * 1024;
+		big.bulk_cached = wanted;
+		put_gates(disk, &ops);
+		require(tape_open(disk, &big, &tape, &why) == 0);
+		before = bytes_cached;
+		require(tape_append(tape, 1, TAPE_GROWTH, "x", 1, &iov, 1, &record) == 0 &&
+			tape_sync(tape, record.end) == 0);
+		bulk = bytes_cached - before;
+		check(wanted ? bulk > sizeof data - DISK_BLOCK : bulk == 0, "%zu", bulk);
+		require(append_and_sync(tape) == NULL);
+		check(bytes_cached - before == bulk);
+		require(tape_read(tape, record.lsn, 0, data, sizeof data, &why) == 0);
+	}
+}
+
 int main(void)
 {
 	RUN(syncs_that_arrive_together_share_one_flush);
@@ -557,5 +601,6 @@ int main(void)
 	RUN(threads_append_sync_scan_read_verify_and_pack_and_nothing_acknowledged_is_lost);
 	RUN(segments_are_dropped_and_used_again_while_others_write);
 	RUN(what_nobody_syncs_is_flushed_within_two_seconds);
+	RUN(bulk_goes_through_the_page_cache_where_that_is_wanted);
 	return tap_done();
 }
