@@ -239,7 +239,9 @@ static void put_values(const struct shape *shape, const struct sql *sql, struct 
 void shape_put_insert(const struct shape *shape, const struct sql *sql, struct buffer *out,
 		      const struct row *const *rows, size_t count)
 {
-	sql_put(out, "INSERT INTO ");
+	sql_put(out, "INSERT");
+	sql_put_or_fail(sql, out);
+	sql_put(out, " INTO ");
 	sql_put_table(sql, out, shape->table->schema, shape->table->name);
 	for (size_t i = 0; i < shape->count; i++) {
 		sql_put(out, i ? "," : " (");
@@ -285,7 +287,9 @@ void shape_put_update(const struct shape *shape, const struct sql *sql, struct b
 
 	if (before)
 		row_values(before, values, shape->count);
-	sql_put(out, "UPDATE ");
+	sql_put(out, "UPDATE");
+	sql_put_or_fail(sql, out);
+	buffer_put8(out, ' ');
 	sql_put_rows_of(sql, out, shape->table);
 	for (size_t i = shape->set_from; i < shape->count; i++) {
 		sql_put(out, i > shape->set_from ? "," : " SET ");

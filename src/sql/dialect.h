@@ -63,6 +63,7 @@ struct sql_dialect {
 			  const struct sql_value *value);
 	const char *const *session_settings; /* NULL-terminated */
 	const char *const *repair_settings;
+	const char *or_fail;       /* NULL: nothing */
 	const char *before_values; /* NULL: nothing */
 	const char *trigger_hint;
 	bool errors_end_transactions;

@@ -436,6 +436,12 @@ void sql_put_rows_of(const struct sql *sql, struct buffer *out, const struct sql
 	sql_put_table(sql, out, table->schema, table->name);
 }
 
+void sql_put_or_fail(const struct sql *sql, struct buffer *out)
+{
+	if (sql->dialect->or_fail)
+		sql_put(out, sql->dialect->or_fail);
+}
+
 void sql_put_before_values(const struct sql *sql, struct buffer *out)
 {
 	if (sql->dialect->before_values)

@@ -259,6 +259,9 @@ void sql_put_name(const struct sql *sql, struct buffer *out, const char *name);
 void sql_put_table(const struct sql *sql, struct buffer *out, const char *schema, const char *name);
 /* The same to read, change or remove its rows, and no others. */
 void sql_put_rows_of(const struct sql *sql, struct buffer *out, const struct sql_table *table);
+/* What stands behind INSERT and UPDATE, so that a row that has no room makes the statement fail,
+ * and nothing else. */
+void sql_put_or_fail(const struct sql *sql, struct buffer *out);
 /* What stands between an INSERT's columns and VALUES, so that every column takes what it is given.
  */
 void sql_put_before_values(const struct sql *sql, struct buffer *out);

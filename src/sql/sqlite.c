@@ -207,6 +207,8 @@ const struct sql_dialect sql_sqlite = {
 	.repair_settings = repair_settings,
 	/* Were it to begin as a reader, another writer could make it fail in its middle. */
 	.begin = "BEGIN IMMEDIATE",
+	/* Whatever the table says of conflicts: its REPLACE would remove rows that nobody named. */
+	.or_fail = " OR ABORT",
 	.one_writer = true,
 	.sum = "unspill_sum",
 };

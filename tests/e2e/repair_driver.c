@@ -4,14 +4,15 @@
  *
  *	repair_driver BEFORE AFTER LIVE SCHEMA TABLE [key=value]...
  *
- * The first three are run directories: client.cnf and server/sock.  Prints counts and conflicts,
- *one a line.
+ * The first three are run directories: client.cnf and server/sock; with SQLite, a database in a
+ * volume, and moments of it (vfs.h).  Prints counts and conflicts, one a line.
  */
 #include "base/alloc.h"
 #include "engine/engine.h"
 #include "repair/compare.h"
 #include "repair/repair.h"
 #include "repair/whole.h"
+#include "vfs/vfs.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -86,10 +87,12 @@ static void parse(struct driver *driver, char *word)
 static void open_all(struct driver *driver, char **run_dirs)
 {
 	struct problem why = {""};
-	int r = 0;
+	int r = vfs_register();
 
 	for (int i = 0; i < 3 && r == 0; i++) {
-		const struct engine_place place = {.run_dir = run_dirs[i]};
+		const bool inside = strcmp(driver->engine, "sqlite") == 0;
+		const struct engine_place place = {.run_dir = inside ? NULL : run_dirs[i],
+						   .data_dir = inside ? run_dirs[i] : NULL};
 
 		r = sql_open(driver->engine, &place, &driver->servers[i], &why);
 	}

@@ -152,7 +152,7 @@ def each(shop):
     check("~ id=10, email 'user10@example.com' -> 'oops10'" in out and "score 1.4285714285714286 -> -1.0" in out, out)
     held = dump(shop)
     out = unspill().run("repair", "shop", "--table", "users", "--to", before, "--until", after, "--dry-run").stdout
-    check("100 rows inserted, 287 updated, 1 deleted" in out and "conflicts    3 rows" in out and 'UPDATE "main"."users"' in out, out)
+    check("100 rows inserted, 287 updated, 1 deleted" in out and "conflicts    3 rows" in out and 'UPDATE OR ABORT "main"."users"' in out, out)
     check(dump(shop) == held, "--dry-run changes nothing")
     seen_before = shop.rows("SELECT count(*) FROM seen")
     report = repaired("--table", "users", "--to", before, "--until", after)
@@ -275,6 +275,22 @@ def what_cannot_be_is_refused():
     shop.sql("ALTER TABLE bag DROP COLUMN more")
 
 
+def a_unique_value_that_somebody_else_took_is_a_conflict_whatever_the_table_says():
+    shop = Closed("shop")
+    for clause in ("", "ON CONFLICT REPLACE", "ON CONFLICT IGNORE", "ON CONFLICT ROLLBACK", "ON CONFLICT FAIL"):
+        shop.sql(f"CREATE TABLE taken (id INTEGER PRIMARY KEY, email TEXT UNIQUE {clause});"
+                 "INSERT INTO taken VALUES (1, 'a1'), (2, 'a2'), (3, 'a3'), (4, 'a4')")
+        before = moment()
+        shop.sql("DELETE FROM taken WHERE id < 3; UPDATE taken SET email = 'oops' WHERE id = 4")
+        after = moment()
+        shop.sql("INSERT INTO taken VALUES (9, 'a2'), (8, 'a4')")
+        report = repaired("--table", "taken", "--to", before, "--until", after)
+        check([report[what] for what in ("inserted", "updated", "conflicts")] == [1, 0, 2], f"{clause}: {report}")
+        found = shop.rows("SELECT id, email FROM taken ORDER BY id")
+        check(found == [(1, "a1"), (3, "a3"), (4, "oops"), (8, "a4"), (9, "a2")], f"{clause}: {found}")
+        shop.sql("DROP TABLE taken")
+
+
 def a_clone_is_a_database_of_its_own():
     shop = Closed("shop")
     unspill().run("mark", "shop", "clean")
@@ -312,5 +328,6 @@ main(
     a_repair_waits_for_a_writer_and_writers_for_it,
     a_repair_as_a_file,
     what_cannot_be_is_refused,
+    a_unique_value_that_somebody_else_took_is_a_conflict_whatever_the_table_says,
     a_clone_is_a_database_of_its_own,
 )
