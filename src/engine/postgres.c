@@ -560,17 +560,19 @@ static int run_query(const struct engine_place *place, const char *sql,
 	return r;
 }
 
-/* What a session did is counted when it has ended; rows of the catalogue are rows, too. */
+/*
+ * The next transaction's number: only one that changes something takes a number, and it is counted
+ * before its client hears that it is done.  (The server's statistics know of it when the session
+ * has ended, some time after its client.)
+ */
 static int64_t changes(const struct engine_place *place)
 {
 	char value[32];
 	int r;
 
-	r = query(place,
-		  "SELECT coalesce(sum(tup_inserted + tup_updated + tup_deleted), 0)"
-		  " FROM pg_stat_database",
-		  value, sizeof value, NULL);
-	return r < 0 ? r : (int64_t)strtod(value, NULL);
+	r = query(place, "SELECT pg_snapshot_xmax(pg_current_snapshot())", value, sizeof value,
+		  NULL);
+	return r < 0 ? r : (int64_t)strtoll(value, NULL, 10);
 }
 
 /* --- Explaining ------------------------------------------------------------------------------- */

@@ -1,3 +1,4 @@
+# ./check: engines
 """
 The past is asked on a throw-away server: every moment answers what was there, nothing of it reaches the cluster, and
 nothing is left of it, however it ends.
@@ -9,25 +10,61 @@ import os
 import signal
 import subprocess
 
-from harness import SMALL_SERVER, Ledger, check, gone, kill, main, mounts_below, server_options, unspill, wait_for
+from harness import (
+    ENGINE, SMALL_SERVER, Ledger, check, create, gone, kill, main, mounts_below, server_options, wait_for,
+)
 
 ODD = "o'dd `na\"me\nx"
-IDENTIFIER = "`" + ODD.replace("`", "``") + "`"
 cluster = ledger = None
+
+
+class MariaDB:
+    """What the engines say in words of their own, and how they print."""
+    identifier = "`" + ODD.replace("`", "``") + "`"
+    schema, drop, find = "CREATE DATABASE shop", "DROP DATABASE shop", "SHOW DATABASES LIKE 'shop'"
+    types = "id INT PRIMARY KEY, v VARCHAR(100), b VARBINARY(10), d DECIMAL(9,2)"
+    one, two, three = "(1, 'one', 0x00ff, 1.50)", "(2, NULL, '', -3)", "(3, 'a \"b\", c\\nd', NULL, NULL)"
+    bytes, number = ("0x00ff", ""), float
+    bare, sleep = "--skip-column-names", "SELECT SLEEP(100)"
+    wrong, odd_column = "error in your SQL syntax", "`"
+
+    @staticmethod
+    def client_prints(name, value):
+        return f"{name}\n{value}\n"
+
+
+class PostgreSQL(MariaDB):
+    identifier = '"' + ODD.replace('"', '""') + '"'
+    schema, drop, find = "CREATE SCHEMA shop", "DROP SCHEMA shop CASCADE", "SELECT 1 FROM pg_namespace WHERE nspname = 'shop'"
+    types = "id INT PRIMARY KEY, v TEXT, b BYTEA, d DECIMAL(9,2)"
+    one, two, three = "(1, 'one', '\\x00ff', 1.50)", "(2, NULL, '', -3)", "(3, E'a \"b\", c\\nd', NULL, NULL)"
+    bytes, number = ("\\x00ff", "\\x"), "{:.2f}".format
+    bare, sleep = "-t", "SELECT pg_sleep(100)"
+    wrong = 'syntax error at or near "SELECTX"'
+
+    @staticmethod
+    def client_prints(name, value):
+        return f" {name} \n---\n {value}\n(1 row)\n\n"
+
+
+WORDS = {"mariadb": MariaDB, "postgresql": PostgreSQL}[ENGINE]
+TABLE = f"shop.{WORDS.identifier}"
+COUNT = f"SELECT COUNT(*) AS n FROM {TABLE}"
+SAID = "This changed the throw-away copy; it changed nothing in asked.\n"
 
 
 def a_cluster_has_a_past():
     global cluster, ledger
-    cluster = unspill().create("asked", "--backtrack-window", "1h", *server_options(*SMALL_SERVER))
+    cluster = create("asked", "--backtrack-window", "1h", *server_options(*SMALL_SERVER))
     cluster.sql(f"""
-        CREATE DATABASE shop;
-        CREATE TABLE shop.{IDENTIFIER} (id INT PRIMARY KEY, v VARCHAR(100), b VARBINARY(10), d DECIMAL(9,2));
-        INSERT INTO shop.{IDENTIFIER} VALUES (1, 'one', 0x00ff, 1.50), (2, NULL, '', -3), (3, 'a "b", c\\nd', NULL, NULL);
+        {WORDS.schema};
+        CREATE TABLE {TABLE} ({WORDS.types});
+        INSERT INTO {TABLE} VALUES {WORDS.one}, {WORDS.two}, {WORDS.three};
     """)
     cluster.run("mark", "three")
-    cluster.sql(f"DELETE FROM shop.{IDENTIFIER} WHERE id > 1")
+    cluster.sql(f"DELETE FROM {TABLE} WHERE id > 1")
     cluster.run("mark", "one")
-    cluster.sql("DROP DATABASE shop")
+    cluster.sql(f"SET client_min_messages = warning; {WORDS.drop}" if ENGINE == "postgresql" else WORDS.drop)
     ledger = Ledger(cluster)
     ledger.prepare()
     ledger.start("--connections=2")
@@ -44,8 +81,9 @@ def scratch():
     found = [f"file {name}" for name in files] + [f"mount {path}" for path in mounts_below(place)]
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
+            # A server's process may have another name, but it works in its directory.
             with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read()
+                words = file.read() + os.readlink(f"/proc/{pid}/cwd").encode()
         except OSError:
             continue
         if place.encode() in words and not gone(int(pid)):
@@ -54,29 +92,27 @@ def scratch():
 
 
 def every_moment_answers_what_was_there_while_clients_write():
-    count = f"SELECT COUNT(*) AS n FROM shop.{IDENTIFIER}"
-    check(query("mark:three", count, "--format", "csv").stdout == "n\n3\n", "three")
-    check(query("mark:one", count, "--format", "csv").stdout == "n\n1\n", "one")
-    check(query("mark:three", count).stdout == "n\n3\n", "as the client prints")
+    check(query("mark:three", COUNT, "--format", "csv").stdout == "n\n3\n", "three")
+    check(query("mark:one", COUNT, "--format", "csv").stdout == "n\n1\n", "one")
+    check(query("mark:three", COUNT).stdout == WORDS.client_prints("n", 3), "as the client prints")
     check(json.loads(query("now", "SELECT COUNT(*) AS n FROM ledger.note", "--format", "json").stdout)[0]["n"] > 0, "now")
-    now = query("now", "SHOW DATABASES LIKE 'shop'", "--format", "json").stdout
+    now = query("now", WORDS.find, "--format", "json").stdout
     check(now == "[]\n", f"now: {now!r}")
 
 
 def what_is_printed_is_what_there_is():
-    all_rows = f"SELECT * FROM shop.{IDENTIFIER} ORDER BY id"
-    out = query("mark:three", all_rows, "--format", "json").stdout
+    out = query("mark:three", f"SELECT * FROM {TABLE} ORDER BY id", "--format", "json").stdout
     check(json.loads(out) == [
-        {"id": 1, "v": "one", "b": "0x00ff", "d": 1.5},
-        {"id": 2, "v": None, "b": "", "d": -3},
+        {"id": 1, "v": "one", "b": WORDS.bytes[0], "d": WORDS.number(1.5)},
+        {"id": 2, "v": None, "b": WORDS.bytes[1], "d": WORDS.number(-3)},
         {"id": 3, "v": 'a "b", c\nd', "b": None, "d": None},
     ], out)
-    text = query("mark:three", f"SELECT id, v, d FROM shop.{IDENTIFIER} ORDER BY id", "--format", "csv").stdout
+    text = query("mark:three", f"SELECT id, v, d FROM {TABLE} ORDER BY id", "--format", "csv").stdout
     rows = list(csv.reader(io.StringIO(text, newline="")))
     check(rows == [["id", "v", "d"], ["1", "one", "1.50"], ["2", "", "-3.00"], ["3", 'a "b", c\nd', ""]], text)
     text = query("mark:three", "SELECT NULL, ''", "--format", "csv").stdout
     check(text.splitlines()[1] == ',""', text)
-    text = query("mark:three", all_rows.replace("*", "id, v"), "--format", "table").stdout
+    text = query("mark:three", f"SELECT id, v FROM {TABLE} ORDER BY id", "--format", "table").stdout
     check(text == (
         "+----+------------+\n| id | v          |\n+----+------------+\n|  1 | one        |\n|  2 | NULL       |\n"
         '|  3 | a "b", c?d |\n+----+------------+\n3 rows\n'
@@ -86,22 +122,25 @@ def what_is_printed_is_what_there_is():
 
 
 def sql_comes_from_standard_input_and_goes_to_the_client_too():
-    sql = f"SELECT COUNT(*) FROM shop.{IDENTIFIER};"
-    check(cluster.run("query", "--at", "mark:three", text=sql).stdout.split() == ["COUNT(*)", "3"], "the client reads it")
-    check(cluster.run("query", "--at", "mark:three", "--format", "csv", "-", text=sql).stdout == "COUNT(*)\n3\n", "-")
-    out = cluster.run("shell", "--at", "mark:three", "-e", sql, "--", "--skip-column-names").stdout
-    check(out == "3\n", out)
+    sql = f"{COUNT};"
+    check(cluster.run("query", "--at", "mark:three", text=sql).stdout == WORDS.client_prints("n", 3), "the client reads it")
+    check(cluster.run("query", "--at", "mark:three", "--format", "csv", "-", text=sql).stdout == "n\n3\n", "-")
+    out = cluster.run("shell", "--at", "mark:three", "-e", sql, "--", WORDS.bare).stdout
+    check(out.split() == ["3"], out)
 
 
 def a_write_works_there_and_is_said_to_have_changed_nothing():
     for how in ((), ("--format", "csv")):
-        done = query("mark:three", f"DELETE FROM shop.{IDENTIFIER}; SELECT COUNT(*) AS n FROM shop.{IDENTIFIER}", *how)
-        check(done.stdout == "n\n0\n", done.stdout)
-        check("changed nothing in asked" in done.stderr, done.stderr)
-    done = query("mark:three", f"ALTER TABLE shop.{IDENTIFIER} ADD x INT")
-    check("changed nothing in asked" in done.stderr, done.stderr)
-    done = query("mark:three", f"SELECT COUNT(*) AS n FROM shop.{IDENTIFIER}")
-    check(done.stdout == "n\n3\n" and "changed" not in done.stderr, f"{done.stdout}{done.stderr}")
+        done = query("mark:three", f"DELETE FROM {TABLE}; {COUNT}", *how)
+        check(done.stdout.endswith("n\n0\n" if how else WORDS.client_prints("n", 0)), done.stdout)
+        check(done.stderr == SAID, done.stderr)
+    # Whatever it is that writes, and however soon its client has gone.
+    for sql in (f"ALTER TABLE {TABLE} ADD x INT", f"UPDATE {TABLE} SET d = 7 WHERE id = 1", f"TRUNCATE TABLE {TABLE}",
+                "CREATE TABLE shop.another (id INT)", "CREATE VIEW shop.seen AS SELECT 1 AS one", "CREATE DATABASE another"):
+        done = query("mark:three", sql)
+        check(done.stderr == SAID, f"{sql}: {done.stderr!r}")
+    done = query("mark:three", COUNT)
+    check(done.stdout == WORDS.client_prints("n", 3) and not done.stderr, f"{done.stdout}{done.stderr}")
 
 
 def bad_input_is_one_line_and_an_exit_code():
@@ -109,7 +148,7 @@ def bad_input_is_one_line_and_an_exit_code():
         (("mark:none", "SELECT 1"), 3, "there is no mark 'none'"),
         (("500w ago", "SELECT 1"), 4, "before"),
         (("sometime", "SELECT 1"), 2, "--at"),
-        (("now", "SELECTX", "--format", "csv"), 1, "error in your SQL syntax"),
+        (("now", "SELECTX", "--format", "csv"), 1, WORDS.wrong),
         (("now", "SELECT 1", "--format", "xml"), 2, "csv, json and table"),
     ):
         done = query(*words, check=False)
@@ -120,9 +159,9 @@ def bad_input_is_one_line_and_an_exit_code():
 
 def start_long_query():
     # pylint: disable=consider-using-with
-    process = cluster.unspill.start("query", "asked", "--at", "mark:one", "SELECT SLEEP(100)",
+    process = cluster.unspill.start("query", "asked", "--at", "mark:one", WORDS.sleep,
                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: any("SLEEP" in word for word in scratch()), 60, "the query to run")
+    wait_for(lambda: any(WORDS.sleep in word for word in scratch()), 60, "the query to run")
     return process
 
 
@@ -158,7 +197,7 @@ def the_live_database_lost_nothing():
 
 def a_stopped_cluster_answers_and_stays_stopped():
     cluster.run("stop")
-    check(query("mark:three", f"SELECT COUNT(*) AS n FROM shop.{IDENTIFIER}").stdout == "n\n3\n", "three")
+    check(query("mark:three", COUNT).stdout == WORDS.client_prints("n", 3), "three")
     check(not scratch(), scratch())
     check(not os.path.exists(cluster.path("run/control.sock")), "a keeper is left")
     cluster.run("delete", "--yes")

@@ -124,6 +124,41 @@ static void our_own_question_is_not_counted_as_a_connection(void)
 	check(count == 0, "%d", count);
 }
 
+/*
+ * Goal: as soon as a client has heard that a statement is done it is counted, if it changes
+ * anything; the server may not yet have noticed that the client is gone.
+ */
+static void a_change_is_counted_at_once_and_a_question_is_not(void)
+{
+	static const struct {
+		const char *sql;
+		bool changes;
+	} all[] = {{"SELECT count(*) FROM pg_class", false},
+		   {"CREATE TABLE counted AS SELECT 1 AS a", true},
+		   {"UPDATE counted SET a = 2", true},
+		   {"TRUNCATE counted", true},
+		   {"SELECT * FROM counted", false},
+		   {"SELECT set_config('work_mem', '5MB', false)", false},
+		   {"CREATE DATABASE another", true},
+		   {"DROP TABLE counted", true}};
+	char text[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		int64_t before, after;
+		int tries = 0;
+
+		/* The server may happen to do something of its own beside a question. */
+		do {
+			before = box_engine->changes(&shop.place);
+			require(client(&shop, "postgres", all[i].sql, text, sizeof text) == 0, "%s",
+				text);
+			after = box_engine->changes(&shop.place);
+		} while (!all[i].changes && after > before && ++tries < 20);
+		check(before > 0 && (after > before) == all[i].changes, "%s: %ld, then %ld",
+		      all[i].sql, (long)before, (long)after);
+	}
+}
+
 /* One that was ending by itself may have done all but vanish. */
 static bool goes(pid_t pid)
 {
@@ -320,6 +355,7 @@ int main(void)
 	RUN(what_must_be_so_is_not_changed_by_sql);
 	RUN(nobody_comes_in_without_a_password_but_whom_the_kernel_knows);
 	RUN(our_own_question_is_not_counted_as_a_connection);
+	RUN(a_change_is_counted_at_once_and_a_question_is_not);
 	RUN(a_kill_ends_every_process_of_the_server);
 	RUN(what_was_committed_is_there_after_a_kill);
 	RUN(a_pid_file_of_the_past_is_not_in_the_way);
