@@ -141,6 +141,16 @@ static int sync_directory(const char *path)
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
+/* Of another list of clusters, or it would not have come to us. */
+static int name_is_taken(const char *path, const char *name, struct problem *why)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlink(path, target, sizeof target);
+
+	return problem(why, -EEXIST, "a clone '%s' of it exists already, in %.*s", name,
+		       n > 0 ? (int)n : 0, target);
+}
+
 /* Durable before there is a clone that it tells of. */
 static int add_entry(const struct holding *holding, const struct request *request,
 		     struct problem *why)
@@ -155,9 +165,10 @@ static int add_entry(const struct holding *holding, const struct request *reques
 		return problem(why, -ENAMETOOLONG, "the path '%s' is too long", holding->directory);
 	if (mkdir(parent, 0700) < 0 && errno != EEXIST)
 		return problem_errno(why, -errno, "cannot make '%s'", parent);
+	if (is_attached(holding->directory, request->name))
+		return name_is_taken(path, request->name, why);
 	/* One of that name that was deleted and not noticed yet. */
-	if (!is_attached(holding->directory, request->name))
-		unlink(path);
+	unlink(path);
 	if (symlink(request->directory, path) < 0)
 		return problem_errno(why, -errno, "cannot make '%s'", path);
 	r = sync_directory(parent);
