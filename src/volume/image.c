@@ -152,19 +152,26 @@ static void get_xattrs(struct cursor *in, struct inode *inode)
 
 static void get_directory(struct cursor *in, struct inode *inode)
 {
-	uint64_t count;
+	uint64_t count, least = FIRST_COOKIE, next;
 
 	inode->directory.parent = cursor_get64(in);
-	inode->directory.next_cookie = cursor_get64(in);
+	inode->directory.next_cookie = next = cursor_get64(in);
 	count = cursor_get64(in);
+	/* Cookies that do not ascend, or start over behind the last, list names without end. */
+	if (next < FIRST_COOKIE || next > COOKIE_MAX)
+		in->bad = true;
 	for (uint64_t i = 0; i < count && cursor_ok(in); i++) {
 		uint64_t ino = cursor_get64(in), cookie = cursor_get64(in);
 		uint32_t type = cursor_get32(in);
 		size_t size;
 		const char *name = cursor_get_string(in, &size);
 
-		if (cursor_ok(in))
-			state_add_entry(inode, name, size, ino, type, cookie);
+		if (cookie < least || cookie >= next)
+			in->bad = true;
+		if (!cursor_ok(in))
+			return;
+		state_add_entry(inode, name, size, ino, type, cookie);
+		least = cookie + 1;
 	}
 }
 

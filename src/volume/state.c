@@ -7,8 +7,6 @@
 #include <stdio.h> /* RENAME_* */
 #include <sys/stat.h>
 
-#define FIRST_COOKIE 3
-
 /* --- Directories ------------------------------------------------------------------------------ */
 
 static size_t name_slot(const struct directory *d, const char *name, size_t size)

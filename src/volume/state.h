@@ -17,6 +17,10 @@
 #include "volume/extents.h"
 #include "volume/volume.h"
 
+/* 1 and 2 are "." and ".."; the kernel takes a cookie for a signed offset. */
+#define FIRST_COOKIE 3
+#define COOKIE_MAX INT64_MAX
+
 struct entry {
 	uint64_t ino;
 	uint64_t cookie;
@@ -35,7 +39,7 @@ struct directory {
 		struct entry *entry; /* NULL: removed */
 	} * by_cookie;
 	size_t cookie_count, cookie_room;
-	uint64_t next_cookie; /* 1 and 2 are "." and ".." */
+	uint64_t next_cookie; /* greater than any before */
 	uint64_t parent;      /* "..", of the root: itself */
 };
 
