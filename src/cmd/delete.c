@@ -1,15 +1,11 @@
 /* unspill delete */
 #include "cmd/commands.h"
 #include "cmd/talk.h"
-#include "base/clock.h"
 #include "control/clones.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
-
-#define GONE_TIMEOUT_US 20000000
 
 /* What cluster_make() and the keeper put into a cluster's directory. */
 static bool is_ours(const char *name)
@@ -55,20 +51,6 @@ static int refuse_parents(const struct typed *typed, const struct cluster *clust
 		name, name, name);
 }
 
-/* The keeper answers a moment before it ends. */
-static int remove_when_free(const struct cluster *cluster, struct problem *why)
-{
-	int64_t deadline = clock_monotonic_us() + GONE_TIMEOUT_US;
-	int r;
-
-	do {
-		r = cluster_delete(cluster, why);
-		if (r == -EBUSY)
-			poll(NULL, 0, 50);
-	} while (r == -EBUSY && clock_monotonic_us() < deadline);
-	return r;
-}
-
 static int delete (struct talk *talk)
 {
 	struct problem why = {""};
@@ -81,7 +63,7 @@ static int delete (struct talk *talk)
 		return ending;
 	progress_init(&progress, false);
 	progress_step(&progress, "removing the files");
-	r = remove_when_free(talk->cluster, &why);
+	r = talk_remove(talk, &why);
 	progress_done(&progress, r >= 0);
 	if (r < 0)
 		return fail_why(talk->typed, r, &why);

@@ -3,18 +3,14 @@
 #include "cmd/machine.h"
 #include "cmd/talk.h"
 #include "cmd/window.h"
-#include "base/clock.h"
 #include "base/units.h"
 #include "keeper/keeper.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <ftw.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define GONE_TIMEOUT_US 60000000
 
 struct make {
 	const struct typed *typed;
@@ -208,24 +204,11 @@ static int check_source(const struct make *make)
  */
 void make_take_back(const struct typed *typed, struct progress *progress, struct talk *talk)
 {
-	int64_t deadline = clock_monotonic_us() + GONE_TIMEOUT_US;
 	struct problem why = {""};
-	char path[PATH_MAX];
-	json_t *result = NULL;
 	int r;
 
 	progress_step(progress, "taking back what was made");
-	control_close(talk->control);
-	talk->control = NULL;
-	cluster_socket(talk->cluster, path);
-	if (!control_connect(path, &talk->control, &why) &&
-	    talk_ask_quietly(talk, json_pack("{s:s}", "do", "shutdown"), 60000, &result, &why) >= 0)
-		json_decref(result);
-	do {
-		r = cluster_delete(talk->cluster, &why);
-		if (r == -EBUSY)
-			poll(NULL, 0, 50);
-	} while (r == -EBUSY && clock_monotonic_us() < deadline);
+	r = talk_remove(talk, &why);
 	progress_done(progress, r >= 0);
 	if (r < 0)
 		fail(typed, END_FAILED,

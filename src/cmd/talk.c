@@ -15,6 +15,7 @@
 #include <sys/time.h>
 
 #define LOCK_TIMEOUT_US 15000000
+#define GONE_TIMEOUT_MS 60000
 
 /* --- Interrupts ------------------------------------------------------------------------------- */
 
@@ -194,6 +195,36 @@ static void send_away(struct talk *talk)
 	/* Should it fail, the keeper goes by itself after a minute alone. */
 	(void)talk_ask_quietly(talk, json_pack("{s:s}", "do", "shutdown"), 20000, &result, &why);
 	json_decref(result);
+}
+
+/* It may have come up since we looked, or still be at work for somebody else. */
+static void tell_to_go(struct talk *talk)
+{
+	struct problem why = {""};
+	json_t *result = NULL;
+	char path[PATH_MAX];
+
+	control_close(talk->control);
+	talk->control = NULL;
+	cluster_socket(talk->cluster, path);
+	if (control_connect(path, &talk->control, &why) < 0)
+		return;
+	(void)talk_ask_quietly(talk, json_pack("{s:s}", "do", "shutdown"), GONE_TIMEOUT_MS, &result,
+			       &why);
+	json_decref(result);
+}
+
+int talk_remove(struct talk *talk, struct problem *why)
+{
+	int64_t deadline = clock_monotonic_us() + GONE_TIMEOUT_MS * 1000LL;
+	int r;
+
+	while ((r = cluster_delete(talk->cluster, why)) == -EBUSY &&
+	       clock_monotonic_us() < deadline) {
+		tell_to_go(talk);
+		poll(NULL, 0, 50);
+	}
+	return r;
 }
 
 void talk_close(struct talk *talk)

@@ -180,11 +180,14 @@ static int make(const struct holding *holding, const struct request *request, st
 {
 	CLEANUP(disk) struct disk *disk = NULL;
 	char path[PATH_MAX];
-	int r;
+	int owner = 0, r;
 
 	if (snprintf(path, sizeof path, "%s/volume", request->directory) >= (int)sizeof path)
 		return problem(why, -ENAMETOOLONG, "the path '%s' is too long", request->directory);
 	r = disk_local_open(path, &disk);
+	/* Whoever asked may be gone, and the directory be deleted: not while it is filled. */
+	if (r == 0)
+		r = disk_lock(disk, &owner);
 	if (r < 0)
 		return problem_errno(why, r, "cannot open '%s'", path);
 	r = add_entry(holding, request, why);

@@ -367,19 +367,22 @@ int cluster_make(const struct cluster_options *asked, struct cluster **ret, stru
 
 /* --- Removing --------------------------------------------------------------------------------- */
 
-/* Whoever has the volume's lock is its keeper. */
-static int check_no_keeper(const struct cluster *cluster, struct problem *why)
+/*
+ * Whoever has the volume's lock is its keeper, or is just making it as a clone.  It is ours until
+ * the caller closes *ret, which is NULL where there is no volume.
+ */
+static int lock_volume(const struct cluster *cluster, struct disk **ret, struct problem *why)
 {
-	CLEANUP(disk) struct disk *disk = NULL;
 	char path[PATH_MAX];
 	int owner = 0, r;
 
+	*ret = NULL;
 	cluster_path(cluster, "volume", path);
-	r = disk_local_open(path, &disk);
+	r = disk_local_open(path, ret);
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0)
-		r = disk_lock(disk, &owner);
+		r = disk_lock(*ret, &owner);
 	if (r == -EBUSY)
 		return problem(why, r,
 			       cluster_is_inside(cluster)
@@ -409,10 +412,11 @@ static int remove_entry(const char *name, const char *directory, struct problem 
 
 int cluster_delete(const struct cluster *cluster, struct problem *why)
 {
+	CLEANUP(disk) struct disk *locked = NULL;
 	char path[PATH_MAX];
 	int r;
 
-	r = check_no_keeper(cluster, why);
+	r = lock_volume(cluster, &locked, why);
 	if (r < 0)
 		return r;
 	cluster_path(cluster, VIEWS_FILE, path);
