@@ -219,7 +219,8 @@ int talk_remove(struct talk *talk, struct problem *why)
 	int64_t deadline = clock_monotonic_us() + GONE_TIMEOUT_MS * 1000LL;
 	int r;
 
-	while ((r = cluster_delete(talk->cluster, why)) == -EBUSY &&
+	/* Not empty: a clone is being made there, which had not begun when we took the lock. */
+	while (((r = cluster_delete(talk->cluster, why)) == -EBUSY || r == -ENOTEMPTY) &&
 	       clock_monotonic_us() < deadline) {
 		tell_to_go(talk);
 		poll(NULL, 0, 50);
