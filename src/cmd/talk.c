@@ -15,7 +15,8 @@
 #include <sys/time.h>
 
 #define LOCK_TIMEOUT_US 15000000
-#define GONE_TIMEOUT_MS 60000
+#define END_TIMEOUT_MS 60000     /* of a keeper with its server */
+#define GONE_TIMEOUT_US 20000000 /* of whatever keeps a cluster's files after that */
 
 /* --- Interrupts ------------------------------------------------------------------------------- */
 
@@ -209,14 +210,14 @@ static void tell_to_go(struct talk *talk)
 	cluster_socket(talk->cluster, path);
 	if (control_connect(path, &talk->control, &why) < 0)
 		return;
-	(void)talk_ask_quietly(talk, json_pack("{s:s}", "do", "shutdown"), GONE_TIMEOUT_MS, &result,
+	(void)talk_ask_quietly(talk, json_pack("{s:s}", "do", "shutdown"), END_TIMEOUT_MS, &result,
 			       &why);
 	json_decref(result);
 }
 
 int talk_remove(struct talk *talk, struct problem *why)
 {
-	int64_t deadline = clock_monotonic_us() + GONE_TIMEOUT_MS * 1000LL;
+	int64_t deadline = clock_monotonic_us() + GONE_TIMEOUT_US;
 	int r;
 
 	/* Not empty: a clone is being made there, which had not begun when we took the lock. */

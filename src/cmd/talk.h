@@ -53,7 +53,7 @@ int talk_connect(struct talk *talk);
 
 /*
  * Remove the cluster with all its files.  Its keeper is told to end, also one that comes up only
- * now, and its end is waited for.  -EBUSY when it does not end within a minute, or as
+ * now, and its end is waited for.  -EBUSY when something keeps its files for 20 seconds, or as
  * cluster_delete().
  */
 int talk_remove(struct talk *talk, struct problem *why);
