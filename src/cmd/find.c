@@ -307,9 +307,8 @@ const struct command command_find_moment = {
 				 "[DATABASE.][SCHEMA.]TABLE."},
 			{"since", .argument = "MOMENT", .required = true,
 			 .text = "Where to begin: a time, mark:NAME, lsn:N, or a duration such as "
-				 "2h for two hours ago; the earliest moment, where that is later. "
-				 "It "
-				 "must not be true there."},
+				 "2h for two hours ago. Where there is nothing so early, it begins "
+				 "at the earliest moment. It must not be true there."},
 			{"until", .argument = "MOMENT",
 			 .text = "Where to end, written likewise; now if left out. It must be true "
 				 "there."},

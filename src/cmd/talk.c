@@ -15,8 +15,9 @@
 #include <sys/time.h>
 
 #define LOCK_TIMEOUT_US 15000000
-#define END_TIMEOUT_MS 60000     /* of a keeper with its server */
-#define GONE_TIMEOUT_US 20000000 /* of whatever keeps a cluster's files after that */
+#define END_TIMEOUT_MS 20000        /* of a keeper */
+#define SERVER_END_TIMEOUT_MS 60000 /* of one with its server */
+#define GONE_TIMEOUT_US 20000000    /* of whatever keeps a cluster's files after that */
 
 /* --- Interrupts ------------------------------------------------------------------------------- */
 
@@ -182,7 +183,7 @@ int talk_open(struct talk *ret, const struct typed *typed, enum talk_flags flags
 }
 
 /* On a connection of its own: the old one may have been shut down by an interrupt. */
-static void send_away(struct talk *talk)
+static void send_away(struct talk *talk, int timeout_ms)
 {
 	struct problem why = {""};
 	char path[PATH_MAX];
@@ -194,23 +195,7 @@ static void send_away(struct talk *talk)
 	if (control_connect(path, &talk->control, &why) < 0)
 		return;
 	/* Should it fail, the keeper goes by itself after a minute alone. */
-	(void)talk_ask_quietly(talk, json_pack("{s:s}", "do", "shutdown"), 20000, &result, &why);
-	json_decref(result);
-}
-
-/* It may have come up since we looked, or still be at work for somebody else. */
-static void tell_to_go(struct talk *talk)
-{
-	struct problem why = {""};
-	json_t *result = NULL;
-	char path[PATH_MAX];
-
-	control_close(talk->control);
-	talk->control = NULL;
-	cluster_socket(talk->cluster, path);
-	if (control_connect(path, &talk->control, &why) < 0)
-		return;
-	(void)talk_ask_quietly(talk, json_pack("{s:s}", "do", "shutdown"), END_TIMEOUT_MS, &result,
+	(void)talk_ask_quietly(talk, json_pack("{s:s}", "do", "shutdown"), timeout_ms, &result,
 			       &why);
 	json_decref(result);
 }
@@ -220,10 +205,11 @@ int talk_remove(struct talk *talk, struct problem *why)
 	int64_t deadline = clock_monotonic_us() + GONE_TIMEOUT_US;
 	int r;
 
-	/* Not empty: a clone is being made there, which had not begun when we took the lock. */
+	/* Not empty: a clone is being made there, which had not begun when we took the lock.  A
+	 * keeper may have come up since we looked. */
 	while (((r = cluster_delete(talk->cluster, why)) == -EBUSY || r == -ENOTEMPTY) &&
 	       clock_monotonic_us() < deadline) {
-		tell_to_go(talk);
+		send_away(talk, SERVER_END_TIMEOUT_MS);
 		poll(NULL, 0, 50);
 	}
 	return r;
@@ -232,7 +218,7 @@ int talk_remove(struct talk *talk, struct problem *why)
 void talk_close(struct talk *talk)
 {
 	if (talk->temporary)
-		send_away(talk);
+		send_away(talk, END_TIMEOUT_MS);
 	talk_unlock(talk);
 	control_close(talk->control);
 	inside_close(talk);
