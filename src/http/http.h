@@ -1,0 +1,51 @@
+/*
+ * HTTP: requests in, responses out, over plain sockets or TLS.
+ *
+ * One handler answers all of it.  It is called by one of a few threads, with the whole request;
+ * what is too large, too slow or malformed never reaches it.
+ */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/problem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* One request.  Everything is borrowed, and good until the handler returns. */
+struct http_request {
+	const char *method;
+	const char *target; /* as it was sent: path and query, nothing decoded */
+	const char *path;   /* the target up to the '?', not decoded */
+	const char *query;  /* behind it; "" without one */
+	const void *body;
+	size_t body_size;
+	const char *peer; /* numeric address of the client, without the port */
+	bool tls;
+	void *connection; /* for http_request_header() and http_request_headers() */
+};
+
+/* The first header of that name, any case; NULL without one. */
+const char *http_request_header(const struct http_request *request, const char *name);
+/* Each header in the order in which it came, as it came; until `fn` returns non-zero, which is
+ * returned. */
+int http_request_headers(const struct http_request *request,
+			 int (*fn)(const char *name, const char *value, void *arg), void *arg);
+
+#define HTTP_HEADERS_MAX 8
+
+/* What the handler fills in.  {0} is an empty 200. */
+struct http_response {
+	unsigned status;          /* 0: 200 */
+	const char *content_type; /* a literal; NULL: none */
+	struct {
+		const char *name; /* a literal */
+		char value[256];
+	} headers[HTTP_HEADERS_MAX];
+	unsigned header_count;
+	struct buffer body; /* taken over by the server */
+};
+
+/* `name` is a literal; a value that does not fit is cut.  At most HTTP_HEADERS_MAX. */
+void http_response_header(struct http_response *response, const char *name, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));

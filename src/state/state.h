@@ -1,0 +1,58 @@
+/*
+ * State: what `serve` knows, in one SQLite file.
+ *
+ * One thread writes: changes that come at the same time share a transaction's sync, and each is
+ * whole or not there at all.  Each layer owns its tables and says by which statements they came to
+ * be what they are (struct state_part); opening brings an older file up to date.
+ */
+#pragma once
+
+#include "base/cleanup.h"
+#include "base/problem.h"
+
+#include <sqlite3.h>
+
+struct state;
+
+/* The tables of one layer.  `steps[n]` leads from version n to n + 1; what was released is never
+ * changed. */
+struct state_part {
+	const char *name;         /* "identity" */
+	const char *const *steps; /* SQL, each one or more statements; NULL-terminated */
+};
+
+/*
+ * Open the file, or make it (mode 0600), and bring each part up to its newest version, in one
+ * transaction.  `parts` ends with NULL.  -EPROTONOSUPPORT when a part is newer than we are, -EBUSY
+ * when another process has it open, -EBADMSG when it is no database or damaged.  The caller owns
+ * *ret.
+ */
+int state_open(const char *path, const struct state_part *const *parts, struct state **ret,
+	       struct problem *why);
+/* Waits for what is being written. */
+void state_close(struct state *state);
+DEFINE_CLEANUP(struct state *, state, state_close)
+
+/*
+ * Run `fn` in the writer's thread, in a transaction that is durable when this returns 0.  When `fn`
+ * returns less than 0, what it did is undone and that is returned.  It may run beside others' in
+ * the same transaction, never at the same time; it uses nothing but `db` and `arg`, and is quick.
+ */
+int state_write(struct state *state, int (*fn)(sqlite3 *db, void *arg), void *arg);
+
+/* Run `fn` on a connection that only reads, in the caller's thread; sees all that state_write()
+ * returned for. */
+int state_read(struct state *state, int (*fn)(sqlite3 *db, void *arg), void *arg);
+
+/*
+ * Statements.  state_prepare() keeps what it prepared with the connection, so that the same text is
+ * prepared once: reset it with state_done(), never finalize it.  Types of `format`: s text (NULL is
+ * NULL), i int64_t, b blob (pointer, size_t).  -EEXIST where a unique key is there already, -EIO
+ * and logged for the rest.
+ */
+int state_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret, const char *format, ...);
+/* 1: a row, 0: no more of them, -errno. */
+int state_step(sqlite3_stmt *statement);
+void state_done(sqlite3_stmt *statement);
+/* Prepare, bind, step to the end; 0 or -errno.  Rows are not looked at. */
+int state_run(sqlite3 *db, const char *sql, const char *format, ...);
