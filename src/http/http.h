@@ -1,8 +1,8 @@
 /*
  * HTTP: requests in, responses out, over plain sockets or TLS.
  *
- * One handler answers all of it.  It is called by one of a few threads, with the whole request;
- * what is too large, too slow or malformed never reaches it.
+ * A request is plain data: the server (server.h) makes one, and so does whoever wants to test what
+ * answers it.
  */
 #pragma once
 
@@ -11,18 +11,28 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
+
+struct http_header {
+	const char *name; /* as it was sent */
+	const char *value;
+};
 
 /* One request.  Everything is borrowed, and good until the handler returns. */
 struct http_request {
 	const char *method;
-	const char *target; /* as it was sent: path and query, nothing decoded */
-	const char *path;   /* the target up to the '?', not decoded */
-	const char *query;  /* behind it; "" without one */
+	const char *target;                /* as it was sent: path and query, nothing decoded */
+	const char *path;                  /* the target up to the '?', not decoded */
+	const char *query;                 /* behind it; "" without one */
+	const struct http_header *headers; /* in the order in which they came */
+	size_t header_count;
 	const void *body;
 	size_t body_size;
-	const char *peer; /* numeric address of the client, without the port */
+	const char
+		*peer; /* numeric address of the client, without the port; "" on a local socket */
 	bool tls;
-	void *connection; /* for http_request_header() and http_request_headers() */
+	bool local; /* over a Unix socket: by a process of this machine that runs as `uid` */
+	uid_t uid;
 };
 
 /* The first header of that name, any case; NULL without one. */
@@ -49,3 +59,6 @@ struct http_response {
 /* `name` is a literal; a value that does not fit is cut.  At most HTTP_HEADERS_MAX. */
 void http_response_header(struct http_response *response, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Text behind what the body has already. */
+void http_response_text(struct http_response *response, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
