@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "cmd/say.h"
+#include "control/scratch.h"
 #include "vfs/single.h"
 #include "vfs/vfs.h"
 
@@ -31,24 +32,16 @@ static void take_moment(const json_t *answer, const char *member, struct moment 
 static int get_clone(struct talk *talk, const json_t *at, struct inside_past *past,
 		     struct problem *why)
 {
-	struct control_error code = {""};
-	json_t *request, *result = NULL;
-	char path[PATH_MAX];
+	char path[PATH_MAX], directory[PATH_MAX];
 	int r;
 
 	cluster_socket(talk->cluster, path);
 	r = control_connect(path, &past->control, why);
+	if (r == 0)
+		r = scratch_ask(past->control, at, directory, &past->moment, why);
 	if (r < 0)
 		return r;
-	request = request_at("scratch", "at", at);
-	r = control_call(past->control, request, NULL, NULL, &result, &code, why);
-	json_decref(request);
-	if (r < 0)
-		return r;
-	snprintf(past->directory, sizeof past->directory, "%.*s/volume", PATH_MAX - 16,
-		 json_text(result, "directory"));
-	take_moment(result, "moment", &past->moment);
-	json_decref(result);
+	snprintf(past->directory, sizeof past->directory, "%.*s/volume", PATH_MAX - 16, directory);
 	return 0;
 }
 

@@ -42,6 +42,22 @@ const char *answer_code(int r)
 	}
 }
 
+int answer_errno(const char *code)
+{
+	static const struct {
+		const char *code;
+		int r;
+	} all[] = {{"bad-request", -EINVAL},  {"not-found", -ENOENT}, {"out-of-window", -ERANGE},
+		   {"busy", -EBUSY},          {"damaged", -EBADMSG},  {"no-space", -ENOSPC},
+		   {"forbidden", -EPERM},     {"exists", -EEXIST},    {"cancelled", -ECANCELED},
+		   {"server-failed", -ECHILD}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (strcmp(all[i].code, code) == 0)
+			return all[i].r;
+	return -EREMOTEIO;
+}
+
 json_t *answer_moment(const struct moment *moment)
 {
 	return json_pack("{s:I, s:I}", "lsn", (json_int_t)moment->lsn, "time_us",

@@ -24,6 +24,8 @@ struct holding {
 
 /* The word of docs/control.md for an -errno. */
 const char *answer_code(int r);
+/* And back. */
+int answer_errno(const char *code);
 json_t *answer_moment(const struct moment *moment);
 json_t *answer_backtrack(const struct volume_backtrack *backtrack);
 

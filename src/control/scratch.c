@@ -40,11 +40,19 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path) < 0 && errno != ENOENT ? -1 : 0;
 }
 
+static bool is_shown(const char *path)
+{
+	char list[PATH_MAX + 32];
+
+	snprintf(list, sizeof list, "%s/" SCRATCH_SHOWN, path);
+	return access(list, F_OK) == 0;
+}
+
 /*
  * Nobody has the clone open: then we have, until it is gone, and what is mounted there is of a dead
  * process.  -EBUSY when somebody has.
  */
-static int remove_unused(const struct holding *holding, const char *path)
+int scratch_remove(const char *path, int (*clear_mount)(const char *path, struct problem *why))
 {
 	CLEANUP(disk) struct disk *disk = NULL;
 	char below[PATH_MAX + 16];
@@ -56,8 +64,10 @@ static int remove_unused(const struct holding *holding, const char *path)
 		r = disk_lock(disk, &owner);
 	if (r < 0 && r != -ENOENT)
 		return r;
+	if (!clear_mount && is_shown(path))
+		return 0;
 	snprintf(below, sizeof below, "%s/mnt", path);
-	r = holding->clear_mount ? holding->clear_mount(below, NULL) : 0;
+	r = clear_mount ? clear_mount(below, NULL) : 0;
 	if (r < 0)
 		return r;
 	return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) < 0 && errno != ENOENT
@@ -72,32 +82,83 @@ static void end_scratch(void *arg)
 	int64_t until_us = clock_monotonic_us() + DYING_US;
 	int r;
 
-	while ((r = remove_unused(&scratch->holding, scratch->path)) == -EBUSY &&
+	while ((r = scratch_remove(scratch->path, scratch->holding.clear_mount)) == -EBUSY &&
 	       !connection_is_closed_by_us(scratch->connection) && clock_monotonic_us() < until_us)
 		poll(NULL, 0, 10); /* nothing tells of the end of a process that is no child */
-	if (r < 0)
+	if (r < 0 && !is_shown(scratch->path))
 		log_warning("'%s' stays until the next start: %s", scratch->path, strerror(-r));
 	volume_release(scratch->holding.volume);
 	free(scratch);
 }
 
-void scratch_sweep(const struct holding *holding)
+int scratch_for_each(const char *directory, int (*fn)(const char *path, void *arg), void *arg)
 {
 	CLEANUP(dir) DIR *dir = NULL;
 	struct dirent *entry;
-	char path[PATH_MAX], below[PATH_MAX + NAME_MAX + 2];
+	char path[PATH_MAX];
+	int r = 0;
 
-	if (snprintf(path, sizeof path, "%s/scratch", holding->directory) >= (int)sizeof path)
-		return;
+	if (snprintf(path, sizeof path, "%s/scratch", directory) >= (int)sizeof path)
+		return 0;
 	dir = opendir(path);
-	while (dir && (entry = readdir(dir)) != NULL) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
-		remove_unused(holding, below);
-	}
-	if (dir)
+	while (r == 0 && dir && (entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.' &&
+		    snprintf(path, sizeof path, "%s/scratch/%s", directory, entry->d_name) <
+			    (int)sizeof path)
+			r = fn(path, arg);
+	return r;
+}
+
+static int sweep_one(const char *path, void *arg)
+{
+	const struct holding *holding = arg;
+
+	scratch_remove(path, holding->clear_mount);
+	return 0;
+}
+
+void scratch_sweep(const struct holding *holding)
+{
+	char path[PATH_MAX];
+
+	scratch_for_each(holding->directory, sweep_one, (void *)holding);
+	if (snprintf(path, sizeof path, "%s/scratch", holding->directory) < (int)sizeof path)
 		rmdir(path); /* unless there is something left in it */
+}
+
+/* --- Asking ----------------------------------------------------------------------------------- */
+
+static uint64_t number_of(const json_t *moment, const char *member)
+{
+	return (uint64_t)json_integer_value(json_object_get(moment, member));
+}
+
+static int take_answer(const json_t *result, char ret_directory[PATH_MAX], struct moment *ret,
+		       struct problem *why)
+{
+	const char *directory = json_string_value(json_object_get(result, "directory"));
+	const json_t *moment = json_object_get(result, "moment");
+
+	if (!directory || strlen(directory) >= PATH_MAX)
+		return problem(why, -EPROTO, "the answer does not say where the clone is");
+	strcpy(ret_directory, directory);
+	*ret = (struct moment){number_of(moment, "lsn"), (int64_t)number_of(moment, "time_us")};
+	return 0;
+}
+
+int scratch_ask(struct control *control, const json_t *at, char ret_directory[PATH_MAX],
+		struct moment *ret, struct problem *why)
+{
+	struct control_error code = {""};
+	json_t *request = json_pack("{s:s, s:O}", "do", "scratch", "at", at), *result = NULL;
+	int r;
+
+	r = control_call(control, request, NULL, NULL, &result, &code, why);
+	json_decref(request);
+	if (r == 0)
+		r = take_answer(result, ret_directory, ret, why);
+	json_decref(result);
+	return r == -EREMOTEIO ? answer_errno(code.code) : r;
 }
 
 /* --- Making ----------------------------------------------------------------------------------- */
@@ -190,7 +251,7 @@ int scratch_open(const struct holding *holding, struct connection *connection,
 		r = fill(scratch, why);
 	if (r < 0) {
 		if (scratch->path[0])
-			remove_unused(holding, scratch->path);
+			scratch_remove(scratch->path, holding->clear_mount);
 		volume_release(holding->volume);
 		free(scratch);
 		return r;

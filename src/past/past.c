@@ -2,7 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "control/control.h"
+#include "control/scratch.h"
 #include "disk/disk.h"
 #include "mount/mount.h"
 #include "volume/volume.h"
@@ -40,22 +40,6 @@ static void json_cleanup(json_t **json)
 
 /* --- Asking the keeper ------------------------------------------------------------------------ */
 
-static int errno_of(const char *code)
-{
-	static const struct {
-		const char *code;
-		int r;
-	} all[] = {{"bad-request", -EINVAL},  {"not-found", -ENOENT}, {"out-of-window", -ERANGE},
-		   {"busy", -EBUSY},          {"damaged", -EBADMSG},  {"no-space", -ENOSPC},
-		   {"forbidden", -EPERM},     {"exists", -EEXIST},    {"cancelled", -ECANCELED},
-		   {"server-failed", -ECHILD}};
-
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-		if (strcmp(all[i].code, code) == 0)
-			return all[i].r;
-	return -EREMOTEIO;
-}
-
 /* Takes over `request`. */
 static int ask(struct past *past, json_t *request, json_t **ret, struct problem *why)
 {
@@ -63,7 +47,7 @@ static int ask(struct past *past, json_t *request, json_t **ret, struct problem 
 	int r = control_call(past->control, request, NULL, NULL, ret, &code, why);
 
 	json_decref(request);
-	return r == -EREMOTEIO ? errno_of(code.code) : r;
+	return r == -EREMOTEIO ? answer_errno(code.code) : r;
 }
 
 static void read_moment(const json_t *json, struct moment *ret)
@@ -81,24 +65,13 @@ static json_t *moment_or_now(const json_t *at)
 
 static int get_clone(struct past *past, const json_t *at, struct problem *why)
 {
-	CLEANUP(json) json_t *result = NULL;
+	CLEANUP(json) json_t *moment = moment_or_now(at);
 	char path[PATH_MAX];
-	const char *directory;
 	int r;
 
 	cluster_socket(past->cluster, path);
 	r = control_connect(path, &past->control, why);
-	if (r == 0)
-		r = ask(past, json_pack("{s:s, s:o}", "do", "scratch", "at", moment_or_now(at)),
-			&result, why);
-	if (r < 0)
-		return r;
-	directory = json_string_value(json_object_get(result, "directory"));
-	if (!directory || strlen(directory) >= sizeof past->directory)
-		return problem(why, -EPROTO, "the keeper's answer does not say where the clone is");
-	strcpy(past->directory, directory);
-	read_moment(json_object_get(result, "moment"), &past->moment);
-	return 0;
+	return r < 0 ? r : scratch_ask(past->control, moment, past->directory, &past->moment, why);
 }
 
 static int open_volume(struct past *past, struct problem *why)

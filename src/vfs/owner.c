@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/timetext.h"
+#include "control/scratch.h"
 #include "vfs/answers.h"
 
 #include <errno.h>
@@ -226,6 +227,15 @@ static void free_owner(struct owner *owner)
 	free(owner);
 }
 
+/* What an earlier holder had no time to remove. */
+static void sweep(struct owner *owner)
+{
+	const struct holding holding = {.directory = owner->directory};
+
+	if (owner->cluster)
+		scratch_sweep(&holding);
+}
+
 /* Our threads are not to get the signals that are meant for the program's own. */
 static int open_all(struct owner *owner, struct problem *why)
 {
@@ -238,6 +248,7 @@ static int open_all(struct owner *owner, struct problem *why)
 	if (r == 0)
 		r = open_volume(owner, why);
 	if (r == 0) {
+		sweep(owner);
 		owner->head = store_new_head(owner->volume);
 		r = open_server(owner, why);
 	}

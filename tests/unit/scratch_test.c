@@ -259,6 +259,65 @@ static void what_a_dead_process_left_mounted_is_not_removed_through_the_mount(vo
 	holder_done(&shop);
 }
 
+static int clear_nothing(const char *path, struct problem *why)
+{
+	return 0;
+}
+
+static int count_one(const char *path, void *arg)
+{
+	int *count = arg;
+
+	++*count;
+	return 0;
+}
+
+/* Somebody who may not mount would forget where it is mounted. */
+static void what_is_shown_to_people_goes_only_by_who_can_clear_it_away(void)
+{
+	char directory[PATH_MAX];
+	struct control *control;
+	struct disk *disk;
+	int count = 0;
+
+	require(holder_init(&shop));
+	require((control = ask_for_one(directory)) != NULL);
+	require(make_file(holder_path(&shop, "scratch/1/" SCRATCH_SHOWN)));
+	control_close(control);
+	holder_comes_to_pins(&shop, 0);
+	scratch_sweep(&shop.holding);
+	check(scratch_for_each(shop.holding.directory, count_one, &count) == 0 && count == 1);
+	check(scratch_remove(directory, NULL) == 0 && holder_has(&shop, "scratch/1/volume"));
+	require((disk = use(directory)) != NULL);
+	check(scratch_remove(directory, clear_nothing) == -EBUSY);
+	disk_close(disk);
+	check(scratch_remove(directory, clear_nothing) == 0 && !holder_has(&shop, "scratch/1"));
+	holder_done(&shop);
+}
+
+static void a_moment_is_asked_for_and_a_refusal_has_its_number(void)
+{
+	CLEANUP(control) struct control *control = NULL;
+	json_t *never = json_pack("{s:s}", "mark", "never"), *now = json_pack("{s:b}", "now", 1);
+	char directory[PATH_MAX] = "";
+	struct moment moment, ours;
+
+	require(holder_init(&shop));
+	require(control_connect(shop.socket, &control, &shop.why) == 0, "%s", shop.why.text);
+	check(scratch_ask(control, never, directory, &moment, &shop.why) == -ENOENT &&
+		      strstr(shop.why.text, "never"),
+	      "%s", shop.why.text);
+	check(scratch_ask(control, now, directory, &moment, &shop.why) == 0, "%s", shop.why.text);
+	volume_now(shop.holding.volume, &ours);
+	check(strcmp(directory, holder_path(&shop, "scratch/1")) == 0 && moment.lsn == ours.lsn &&
+	      moment.time_us == ours.time_us);
+	control_close(take(control));
+	holder_comes_to_pins(&shop, 0);
+	json_decref(never);
+	json_decref(now);
+	holder_done(&shop);
+}
+
 static void what_cannot_be_made_is_said_and_leaves_nothing(void)
 {
 	CLEANUP(control) struct control *control = NULL;
@@ -326,6 +385,8 @@ int main(void)
 	RUN(a_holder_that_ends_waits_for_no_user_and_the_next_one_sweeps_up);
 	RUN(what_was_left_half_made_goes_and_what_it_leads_to_does_not);
 	RUN(what_a_dead_process_left_mounted_is_not_removed_through_the_mount);
+	RUN(what_is_shown_to_people_goes_only_by_who_can_clear_it_away);
+	RUN(a_moment_is_asked_for_and_a_refusal_has_its_number);
 	RUN(what_cannot_be_made_is_said_and_leaves_nothing);
 	if (geteuid() == 0)
 		RUN(the_cluster_s_owner_does_not_get_files_of_the_root_that_keeps_it);
