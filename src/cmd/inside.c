@@ -35,14 +35,6 @@ int inside_has_no_server(const struct typed *typed)
 		    typed->operands[0], typed->operands[0]);
 }
 
-int inside_has_no_view(const struct typed *typed)
-{
-	return fail(typed, END_USAGE,
-		    "'%s' is SQLite's: no process of ours stays to serve a mount; look at the past "
-		    "with query --at or shell --at, or take a file of it out with export --at",
-		    typed->operands[0]);
-}
-
 /* --- The volume in this process --------------------------------------------------------------- */
 
 int inside_open(struct talk *talk)

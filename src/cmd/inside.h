@@ -26,7 +26,5 @@ int inside_check_source(const char *source, struct problem *why);
 int inside_shell(const struct typed *typed);
 int inside_query(const struct typed *typed);
 
-/* "there is nobody who could mount a view": END_USAGE. */
-int inside_has_no_view(const struct typed *typed);
 /* "there is no server to start": END_USAGE. */
 int inside_has_no_server(const struct typed *typed);

@@ -1,8 +1,11 @@
 /* unspill view, views, unview */
+#include "cmd/view.h"
 #include "cmd/commands.h"
 #include "cmd/inside.h"
+#include "cmd/inside_view.h"
 #include "cmd/talk.h"
 #include "base/timetext.h"
+#include "keeper/viewer.h"
 #include "keeper/views.h"
 
 #include <errno.h>
@@ -30,8 +33,17 @@ static void print_shown(const struct typed *typed, const json_t *view)
 
 	moment_format(json_at(view, "moment"), typed_switch(typed, "utc"), moment);
 	printf("%s shows %s\n", json_text(view, "directory"), moment);
-	note("It can only be read, and holds history: 'unspill unview %s' ends it.",
-	     json_text(view, "directory"));
+	note("It can only be read%s: 'unspill unview %s' ends it.",
+	     inside_is(typed) ? "" : ", and holds history", json_text(view, "directory"));
+}
+
+int view_print(const struct typed *typed, json_t *view)
+{
+	if (typed_switch(typed, "json"))
+		return print_json(typed, view);
+	print_shown(typed, view);
+	json_decref(view);
+	return END_OK;
 }
 
 static int open_view(struct talk *talk, json_t *request)
@@ -45,32 +57,16 @@ static int open_view(struct talk *talk, json_t *request)
 	if (ending != END_OK)
 		return ending;
 	talk_keep(talk);
-	if (typed_switch(talk->typed, "json"))
-		return print_json(talk->typed, result);
-	print_shown(talk->typed, result);
-	json_decref(result);
-	return END_OK;
+	return view_print(talk->typed, result);
 }
 
-static int run_view(const struct typed *typed)
+/* By the cluster's keeper. */
+static int view(const struct typed *typed, json_t *at, const char *path)
 {
-	char path[PATH_MAX];
-	json_t *at, *request;
+	json_t *request = json_pack("{s:s, s:s, s:O}", "do", "view", "directory", path, "at", at);
 	struct talk talk;
-	int64_t asked_us;
 	int ending;
 
-	if (inside_is(typed))
-		return inside_has_no_view(typed);
-	ending = moment_parse(typed, "--at", typed_value(typed, "at"), &at, &asked_us);
-	if (ending != END_OK)
-		return ending;
-	ending = find_directory(typed, typed->operands[1], path);
-	if (ending != END_OK) {
-		json_decref(at);
-		return ending;
-	}
-	request = json_pack("{s:s, s:s, s:o}", "do", "view", "directory", path, "at", at);
 	/* jansson takes UTF-8 only. */
 	if (!request)
 		return fail(typed, END_USAGE, "the directory's path is not UTF-8");
@@ -83,29 +79,98 @@ static int run_view(const struct typed *typed)
 	return ending;
 }
 
+static int has_keeper(const struct typed *typed)
+{
+	return fail(typed, END_USAGE,
+		    "--foreground: the keeper of '%s' shows its past; only SQLite's clusters have "
+		    "none",
+		    typed->operands[0]);
+}
+
+static int run_view(const struct typed *typed)
+{
+	bool inside = inside_is(typed);
+	char path[PATH_MAX];
+	int64_t asked_us;
+	json_t *at;
+	int ending;
+
+	if (typed_switch(typed, "foreground") && !inside)
+		return has_keeper(typed);
+	ending = moment_parse(typed, "--at", typed_value(typed, "at"), &at, &asked_us);
+	if (ending != END_OK)
+		return ending;
+	ending = find_directory(typed, typed->operands[1], path);
+	if (ending == END_OK)
+		ending = inside ? inside_view(typed, at, path) : view(typed, at, path);
+	json_decref(at);
+	return ending;
+}
+
 /* --- views ------------------------------------------------------------------------------------ */
 
-/* Of one cluster, each with its name; -ENOENT, -ECONNREFUSED: no keeper, no views. */
-static int add_views(struct talk *talk, json_t *all, struct problem *why)
+/* A cluster's own in the order in which they were opened, also where each is told of by itself. */
+static void add_in_order(json_t *all, json_t *view)
+{
+	size_t i = json_array_size(all);
+	const json_t *last;
+
+	while (i && (last = json_array_get(all, i - 1)) &&
+	       !strcmp(json_text(last, "cluster"), json_text(view, "cluster")) &&
+	       json_number(last, "since_us") > json_number(view, "since_us"))
+		i--;
+	json_array_insert(all, i, view);
+}
+
+/* Of whoever answers there. */
+static int add_answered(struct talk *talk, json_t *all, struct problem *why)
 {
 	json_t *result = NULL, *view;
-	char path[PATH_MAX];
 	size_t i;
-	int r;
+	int r = talk_ask_quietly(talk, json_pack("{s:s}", "do", "views"), ANSWER_TIMEOUT_MS,
+				 &result, why);
 
-	cluster_socket(talk->cluster, path);
-	r = talk->control ? 0 : control_connect(path, &talk->control, why);
-	if (r >= 0)
-		r = talk_ask_quietly(talk, json_pack("{s:s}", "do", "views"), ANSWER_TIMEOUT_MS,
-				     &result, why);
 	if (r < 0)
 		return r;
 	json_array_foreach (json_object_get(result, "views"), i, view) {
 		json_object_set_new(view, "cluster", json_string(talk->cluster->name));
-		json_array_append(all, view);
+		add_in_order(all, view);
 	}
 	json_decref(result);
 	return 0;
+}
+
+struct adding {
+	struct talk *talk;
+	json_t *all;
+	struct problem *why;
+};
+
+/* One that is gone by now is none. */
+static int add_viewer(const char *socket, void *arg)
+{
+	struct adding *adding = arg;
+	int r = control_connect(socket, &adding->talk->control, adding->why);
+
+	if (r == 0)
+		r = add_answered(adding->talk, adding->all, adding->why);
+	control_close(take(adding->talk->control));
+	return r == -ETIMEDOUT ? r : 0;
+}
+
+/* Of one cluster, each with its name; -ENOENT, -ECONNREFUSED: no keeper, no views. */
+static int add_views(struct talk *talk, json_t *all, struct problem *why)
+{
+	struct adding adding = {talk, all, why};
+	char path[PATH_MAX];
+	int r;
+
+	control_close(take(talk->control));
+	if (cluster_is_inside(talk->cluster))
+		return viewer_for_each(talk->cluster, add_viewer, &adding);
+	cluster_socket(talk->cluster, path);
+	r = control_connect(path, &talk->control, why);
+	return r < 0 ? r : add_answered(talk, all, why);
 }
 
 static bool is_without_keeper(int r)
@@ -189,6 +254,15 @@ static void print_views(const struct typed *typed, const json_t *all)
 		puts("none is open");
 }
 
+/* Of SQLite's no keeper comes that would. */
+static int clear_killed(const char *name, const struct cluster *cluster, const struct problem *why,
+			void *arg)
+{
+	if (cluster && cluster_is_inside(cluster))
+		viewer_sweep(cluster, NULL);
+	return 0;
+}
+
 static int run_views(const struct typed *typed)
 {
 	json_t *all = NULL;
@@ -200,6 +274,7 @@ static int run_views(const struct typed *typed)
 		all = views_of_all(typed);
 	if (!all)
 		return ending == END_OK ? END_FAILED : ending;
+	(void)cluster_for_each(clear_killed, NULL, NULL);
 	if (typed_switch(typed, "json"))
 		return print_json(typed, json_pack("{s:o}", "views", all));
 	json_clean(all);
@@ -227,6 +302,28 @@ static int name_directory(const struct typed *typed, const char *text, char path
 	return END_OK;
 }
 
+struct finding {
+	struct talk *talk;
+	const char *path;
+};
+
+/* A connection to the one that shows it. */
+static int find_viewer(const char *socket, void *arg)
+{
+	struct finding *finding = arg;
+	struct problem why = {""};
+	json_t *all = json_array();
+	bool found = false;
+
+	if (control_connect(socket, &finding->talk->control, &why) == 0 &&
+	    add_answered(finding->talk, all, &why) == 0)
+		found = !strcmp(json_text(json_array_get(all, 0), "directory"), finding->path);
+	json_decref(all);
+	if (!found)
+		control_close(take(finding->talk->control));
+	return found;
+}
+
 static int end_view(const struct typed *typed, const char *name, const char *path)
 {
 	struct problem why = {""};
@@ -237,7 +334,13 @@ static int end_view(const struct typed *typed, const char *name, const char *pat
 	r = cluster_find(name, &cluster, &why);
 	if (r < 0)
 		return fail_why(typed, r, &why);
-	ending = talk_open_cluster(&talk, typed, cluster, TALK_ONLY_IF_RUNS);
+	if (cluster_is_inside(cluster)) {
+		talk = (struct talk){.typed = typed, .cluster = cluster};
+		viewer_for_each(cluster, find_viewer, &(struct finding){&talk, path});
+		ending = END_OK;
+	} else {
+		ending = talk_open_cluster(&talk, typed, cluster, TALK_ONLY_IF_RUNS);
+	}
 	if (ending == END_OK && talk.control)
 		ending = talk_ask(&talk,
 				  json_pack("{s:s, s:s, s:b}", "do", "unview", "directory", path,
@@ -262,6 +365,10 @@ static int sweep(const char *name, const struct cluster *cluster, const struct p
 
 	if (!cluster)
 		return 0;
+	if (cluster_is_inside(cluster)) {
+		leftover->found = viewer_sweep(cluster, leftover->path);
+		return leftover->found;
+	}
 	cluster_socket(cluster, path);
 	if (control_connect(path, &control, NULL) >= 0) {
 		control_close(control);
@@ -319,6 +426,10 @@ const struct command command_view = {
 		{
 			{"at", .argument = "MOMENT", .required = true,
 			 .text = "The moment to show."},
+			{"foreground",
+			 .text = "Of SQLite's: be the process that shows it, until it is ended by "
+				 "a "
+				 "signal or by unview, instead of leaving one behind."},
 			OPTION_JSON("the view"),
 			OPTION_UTC,
 		},
@@ -331,6 +442,11 @@ const struct command command_view = {
 		"'unspill unview', or until the cluster's keeper ends ('unspill stop' ends it). Of "
 		"a stopped cluster a keeper is started that shows the past and no server; it "
 		"ends by itself a minute after the last view.\n\n"
+		"Of SQLite's clusters each view is a process of its own, on a clone of its own: it "
+		"holds no history, and stays whoever has the volume meanwhile. SQLite can open "
+		"what "
+		"is shown where it needs to write nothing beside it: with file:...?immutable=1 "
+		"where neither a -wal nor a -journal is, else from a copy.\n\n"
 		"Whoever may read a file of the server may read it in the view: usually the "
 		"server's user and root.",
 	.examples =
@@ -351,7 +467,7 @@ const struct command command_views = {
 	.operands = {{"NAME", "the cluster; all if left out", .optional = true}},
 	.options = {OPTION_JSON("them"), OPTION_UTC},
 	.text = "The directory, the cluster, the moment that is shown, and since when. Views end "
-		"with their cluster's keeper, so that a cluster without one has none.",
+		"with their cluster's keeper; those of SQLite's, which has none, stay.",
 	.examples = {{"views --json | jq -r '.views[].directory'", "The directories alone."}},
 	.endings = 1 << END_NOT_FOUND | 1 << END_BUSY,
 	.run = run_views,
@@ -364,7 +480,9 @@ const struct command command_unview = {
 	.options = {{"force", .text = "Also when somebody uses it: what is open there fails from "
 				      "then on."}},
 	.text = "The directory is empty again, and the history is no longer held. Also clears "
-		"away what a keeper that was killed has left mounted.",
+		"away what a keeper, or a process that showed SQLite's, has left mounted when it "
+		"was "
+		"killed.",
 	.examples = {{"unview /mnt/then", "That is enough of the past."}},
 	.endings = 1 << END_NOT_FOUND | 1 << END_BUSY,
 	.run = run_unview,

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "disk/disk.h"
+#include "keeper/viewer.h"
 #include "keeper/views.h"
 #include "mount/mount.h"
 
@@ -419,6 +420,7 @@ int cluster_delete(const struct cluster *cluster, struct problem *why)
 	r = lock_volume(cluster, &locked, why);
 	if (r < 0)
 		return r;
+	viewer_end_all(cluster);
 	cluster_path(cluster, VIEWS_FILE, path);
 	views_sweep(path);
 	cluster_path(cluster, "mnt", path);

@@ -76,6 +76,52 @@ int guardian_write_pid(const char *path)
 	return fclose(file) == 0 ? 0 : -errno;
 }
 
+/* One line, or nothing at the end of the pipe. */
+static void read_line(int fd, char *line, size_t size)
+{
+	size_t used = 0;
+
+	while (used + 1 < size) {
+		ssize_t n = read(fd, line + used, size - 1 - used);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		used += n;
+		if (memchr(line, '\n', used))
+			break;
+	}
+	line[used] = 0;
+	line[strcspn(line, "\n")] = 0;
+}
+
+bool guardian_is_ready(int fd, char *line, size_t size)
+{
+	char own[16];
+
+	if (!line) {
+		line = own;
+		size = sizeof own;
+	}
+	read_line(fd, line, size);
+	return strcmp(line, "ready") == 0;
+}
+
+void guardian_give_ready(int fd)
+{
+	char number[16];
+
+	fcntl(fd, F_SETFD, 0);
+	snprintf(number, sizeof number, "%d", fd);
+	setenv(READY_VARIABLE, number, 1);
+}
+
+bool guardian_is_awaited(void)
+{
+	return ready_fd >= 0;
+}
+
 /* --- The guardian ----------------------------------------------------------------------------- */
 
 /* The signals that the guardian waits for, as data: it has no handlers. */
@@ -210,14 +256,15 @@ int guardian_run(const char *directory,
 
 /* --- Starting one as a daemon ----------------------------------------------------------------- */
 
-static int open_log(const struct cluster *cluster, struct problem *why)
+int guardian_open_log(const struct cluster *cluster, const char *name, struct problem *why)
 {
 	char path[PATH_MAX], old[PATH_MAX];
 	struct stat st;
 	int fd;
 
-	cluster_path(cluster, "run/keeper.log", path);
-	if (cluster_path(cluster, "run/keeper.log.1", old) && stat(path, &st) == 0 &&
+	if (snprintf(path, sizeof path, "%s/run/%s", cluster->directory, name) >= (int)sizeof path)
+		return problem(why, -ENAMETOOLONG, "the path '%s' is too long", cluster->directory);
+	if (snprintf(old, sizeof old, "%s.1", path) < (int)sizeof old && stat(path, &st) == 0 &&
 	    st.st_size > LOG_BYTES_MAX)
 		rename(path, old);
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -229,7 +276,7 @@ static int open_log(const struct cluster *cluster, struct problem *why)
 static void become_keeper(const struct cluster *cluster, const struct keeper_options *options,
 			  int log_fd, int status_fd)
 {
-	char number[16], *argv[6] = {(char *)"unspill", (char *)"keep"};
+	char *argv[6] = {(char *)"unspill", (char *)"keep"};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), n = 2;
 
 	if (options->guardian)
@@ -238,10 +285,9 @@ static void become_keeper(const struct cluster *cluster, const struct keeper_opt
 		argv[n++] = (char *)"--no-server";
 	argv[n] = (char *)cluster->directory;
 	if (null < 0 || chdir("/") < 0 || dup2(null, 0) < 0 || dup2(log_fd, 1) < 0 ||
-	    dup2(log_fd, 2) < 0 || fcntl(status_fd, F_SETFD, 0) < 0)
+	    dup2(log_fd, 2) < 0)
 		_exit(KEEPER_EXIT_FAILED);
-	snprintf(number, sizeof number, "%d", status_fd);
-	setenv(READY_VARIABLE, number, 1);
+	guardian_give_ready(status_fd);
 	execv("/proc/self/exe", argv);
 	dprintf(status_fd, "cannot execute this program again: %s\n", strerror(errno));
 	_exit(KEEPER_EXIT_FAILED);
@@ -265,26 +311,6 @@ static int fork_daemon(const struct cluster *cluster, const struct keeper_option
 	if (second == 0)
 		become_keeper(cluster, options, log_fd, status_fd);
 	_exit(second < 0);
-}
-
-/* One line, or nothing at the end of the pipe. */
-static void read_line(int fd, char *line, size_t size)
-{
-	size_t used = 0;
-
-	while (used + 1 < size) {
-		ssize_t n = read(fd, line + used, size - 1 - used);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		used += n;
-		if (memchr(line, '\n', used))
-			break;
-	}
-	line[used] = 0;
-	line[strcspn(line, "\n")] = 0;
 }
 
 static bool answers(const struct cluster *cluster)
@@ -328,7 +354,7 @@ int keeper_spawn(const struct cluster *cluster, const struct keeper_options *opt
 	if (answers(cluster))
 		return problem(why, -EALREADY, "a keeper looks after cluster '%s' already",
 			       cluster->name);
-	CLEANUP(fd) int log_fd = open_log(cluster, why);
+	CLEANUP(fd) int log_fd = guardian_open_log(cluster, "keeper.log", why);
 	if (log_fd < 0)
 		return log_fd;
 	if (pipe2(fds, O_CLOEXEC) < 0)
@@ -338,8 +364,7 @@ int keeper_spawn(const struct cluster *cluster, const struct keeper_options *opt
 	close(fds[1]);
 	if (r < 0)
 		return r;
-	read_line(status_fd, line, sizeof line);
-	if (strcmp(line, "ready") == 0)
+	if (guardian_is_ready(status_fd, line, sizeof line))
 		return 0;
 	if (another_comes_up(cluster))
 		return problem(why, -EALREADY, "a keeper looks after cluster '%s' already",

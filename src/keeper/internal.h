@@ -7,6 +7,7 @@
  * answers.c     what it tells when asked
  * looking.c     of this, the views
  * guardian.c    the parent that starts it again; starting one as a daemon
+ * viewer.c      a process that shows a moment where there is no keeper
  *
  * Lock order: save_lock, lock, then the volume's own; never the supervisor's or the server's under
  * ours.
@@ -88,6 +89,21 @@ void guardian_tell_ready(const struct problem *why);
 /* "PID START\n": see docs/control.md. */
 int guardian_write_pid(const char *path);
 
+/* Before exec: what is run is to tell us on `fd`, the writing end of a pipe. */
+void guardian_give_ready(int fd);
+/* Somebody waits to be told. */
+bool guardian_is_awaited(void);
+/* At the reading end: was it told so?  Else the reason is in `line` (NULL, 0: never mind). */
+bool guardian_is_ready(int fd, char *line, size_t size);
+/* A log in run/, begun anew when it is long; a descriptor. */
+int guardian_open_log(const struct cluster *cluster, const char *name, struct problem *why);
+
+/* --- keeper.c --------------------------------------------------------------------------------- */
+
+/* Have the signals that ask us to end as data on a descriptor, before there are threads. */
+int keeper_open_signals(void);
+bool keeper_took_end_signal(int fd);
+
 /* --- answers.c -------------------------------------------------------------------------------- */
 
 /* The volume, and where its database begins. */
@@ -129,6 +145,11 @@ void looking_views(struct keeper *keeper, struct connection *connection,
 		   const struct request *request);
 void looking_unview(struct keeper *keeper, struct connection *connection,
 		    const struct request *request);
+/* The same for whoever has views: what is told of one; answer with all of them; end one, and answer
+ * if that fails. */
+json_t *looking_tell(const struct view_shown *view);
+void looking_list(struct views *views, struct connection *connection);
+bool looking_end(struct views *views, struct connection *connection, const struct request *request);
 
 /* --- install.c -------------------------------------------------------------------------------- */
 

@@ -254,7 +254,7 @@ static void close_all(struct keeper *keeper, bool at_once)
 
 /* --- The main thread -------------------------------------------------------------------------- */
 
-static int open_signals(void)
+int keeper_open_signals(void)
 {
 	sigset_t set;
 
@@ -268,7 +268,7 @@ static int open_signals(void)
 }
 
 /* SIGHUP means nothing: there is no terminal to lose. */
-static bool took_end_signal(int fd)
+bool keeper_took_end_signal(int fd)
 {
 	struct signalfd_siginfo info;
 
@@ -346,7 +346,7 @@ static int run(struct keeper *keeper, int signal_fd, bool *ret_at_once)
 			timeout_ms = HEALTH_INTERVAL_MS;
 		if (poll(fds, 4, timeout_ms) < 0 && errno != EINTR)
 			return log_errno(-errno, "cannot wait"), KEEPER_EXIT_FAILED;
-		if (took_end_signal(signal_fd)) {
+		if (keeper_took_end_signal(signal_fd)) {
 			log_info("asked to end by a signal");
 			return KEEPER_EXIT_DONE;
 		}
@@ -390,7 +390,7 @@ static void begin_as_desired(struct keeper *keeper)
 static int keeper_life(const char *directory, const struct keeper_options *options)
 {
 	struct keeper *keeper = xcalloc(1, sizeof *keeper);
-	CLEANUP(fd) int signal_fd = open_signals();
+	CLEANUP(fd) int signal_fd = keeper_open_signals();
 	struct problem why = {""};
 	bool at_once = false;
 	int code, r;

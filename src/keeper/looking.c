@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-static json_t *answer_view(const struct view_shown *view)
+json_t *looking_tell(const struct view_shown *view)
 {
 	return json_pack("{s:s, s:o, s:I}", "directory", view->directory, "moment",
 			 answer_moment(&view->moment), "since_us", (json_int_t)view->since_us);
@@ -54,34 +54,44 @@ void looking_view(struct keeper *keeper, struct connection *connection,
 		return;
 	}
 	log_info("'%s' shows lsn:%llu", view.directory, (unsigned long long)view.moment.lsn);
-	connection_result(connection, answer_view(&view));
+	connection_result(connection, looking_tell(&view));
 }
 
 static int add_view(const struct view_shown *view, void *arg)
 {
-	json_array_append_new(arg, answer_view(view));
+	json_array_append_new(arg, looking_tell(view));
 	return 0;
+}
+
+void looking_list(struct views *views, struct connection *connection)
+{
+	json_t *all = json_array();
+
+	views_for_each(views, add_view, all);
+	connection_result(connection, json_pack("{s:o}", "views", all));
+}
+
+bool looking_end(struct views *views, struct connection *connection, const struct request *request)
+{
+	struct problem why = {""};
+	int r = views_end(views, request->directory, request->force, &why);
+
+	if (r < 0)
+		connection_error(connection, answer_code(r), "%s", why.text);
+	else
+		log_info("'%s' shows the past no more", request->directory);
+	return r == 0;
 }
 
 void looking_views(struct keeper *keeper, struct connection *connection,
 		   const struct request *request)
 {
-	json_t *all = json_array();
-
-	views_for_each(keeper->views, add_view, all);
-	connection_result(connection, json_pack("{s:o}", "views", all));
+	looking_list(keeper->views, connection);
 }
 
 void looking_unview(struct keeper *keeper, struct connection *connection,
 		    const struct request *request)
 {
-	struct problem why = {""};
-	int r = views_end(keeper->views, request->directory, request->force, &why);
-
-	if (r < 0) {
-		connection_error(connection, answer_code(r), "%s", why.text);
-		return;
-	}
-	log_info("'%s' shows the past no more", request->directory);
-	connection_result(connection, json_object());
+	if (looking_end(keeper->views, connection, request))
+		connection_result(connection, json_object());
 }

@@ -143,7 +143,7 @@ static int look_at(struct apart *apart, const void *input, void *result, struct 
 /* With `turn` held.  Whether `device` is that of the head or of a view. */
 static bool is_own(const struct views *views, dev_t device)
 {
-	if (device == mount_device(views->options.head))
+	if (views->options.head && device == mount_device(views->options.head))
 		return true;
 	for (unsigned i = 0; i < views->count; i++)
 		if (views->all[i].mount && mount_device(views->all[i].mount) == device)

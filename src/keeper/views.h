@@ -9,10 +9,11 @@
 #pragma once
 
 #include "base/cleanup.h"
+#include "control/scratch.h"
 #include "mount/mount.h"
 
 /* The file that remembers them, in the cluster's directory. */
-#define VIEWS_FILE "run/views.json"
+#define VIEWS_FILE SCRATCH_SHOWN
 
 /* Of one keeper; each has some threads. */
 #define VIEWS_MAX 64
@@ -23,7 +24,7 @@ struct views_options {
 	struct volume *volume;
 	const char *name;         /* of the cluster: in the mount table */
 	const char *list_path;    /* the file that remembers them */
-	const struct mount *head; /* what is the volume's own: no place for a view */
+	const struct mount *head; /* what is the volume's own: no place for a view; may be NULL */
 };
 
 /* What is in the options is borrowed and must outlive the views. */

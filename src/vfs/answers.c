@@ -233,10 +233,11 @@ static void refuse(struct owner *owner, struct connection *connection, enum requ
 			"ends or closes its last connection",
 			(int)getpid(), program, owner->cluster->name);
 	else
-		connection_error(connection, "bad-request",
-				 "'%s' is SQLite's, with neither a server nor a mount: look at the "
-				 "past with query --at, shell --at or export --at",
-				 owner->cluster->name);
+		connection_error(
+			connection, "bad-request",
+			"'%s' is SQLite's, with neither a server nor a mount: a view of it is "
+			"a process of its own",
+			owner->cluster->name);
 }
 
 void answers_handle(struct connection *connection, const struct request *request, void *arg)

@@ -242,15 +242,16 @@ def a_cluster_is_deleted():
     check(not os.listdir(sandbox("home")), "all gone")
 
 
-main(
-    a_cluster_is_made_and_used_by_the_shell,
-    a_query_that_writes_says_that_it_changed_nothing,
-    a_program_goes_on_while_the_head_moves,
-    a_backtrack_waits_for_a_transaction,
-    a_second_process_is_told_who_holds_the_volume,
-    what_was_committed_is_there_after_kill_9,
-    a_plain_database_comes_in_and_goes_out_byte_for_byte,
-    bad_input_is_one_line_and_changes_nothing,
-    nobody_needs_root,
-    a_cluster_is_deleted,
-)
+if __name__ == "__main__":
+    main(
+        a_cluster_is_made_and_used_by_the_shell,
+        a_query_that_writes_says_that_it_changed_nothing,
+        a_program_goes_on_while_the_head_moves,
+        a_backtrack_waits_for_a_transaction,
+        a_second_process_is_told_who_holds_the_volume,
+        what_was_committed_is_there_after_kill_9,
+        a_plain_database_comes_in_and_goes_out_byte_for_byte,
+        bad_input_is_one_line_and_changes_nothing,
+        nobody_needs_root,
+        a_cluster_is_deleted,
+    )
