@@ -130,7 +130,7 @@ static int run(const struct typed *typed)
 			"%s; nothing was done; add --yes to go ahead, or --dry-run to see the plan",
 			can_ask() ? "--json does not ask" : "there is no terminal to ask on");
 	}
-	ending = talk_open(&talk, typed, TALK_ANY);
+	ending = talk_open(&talk, typed, TALK_TOLD);
 	if (ending == END_OK)
 		ending = show_and_go(&talk, to, asked_us);
 	else

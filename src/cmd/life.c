@@ -98,7 +98,7 @@ static int run_start(const struct typed *typed)
 
 	if (inside_is(typed))
 		return inside_has_no_server(typed);
-	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);
+	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS | TALK_TOLD);
 	if (ending == END_OK) {
 		talk_catch_interrupts();
 		ending = start(&talk);
@@ -132,7 +132,7 @@ static int run_stop(const struct typed *typed)
 
 	if (inside_is(typed))
 		return inside_has_no_server(typed);
-	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);
+	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS | TALK_TOLD);
 	if (ending == END_OK && !talk.control) {
 		ending = stay_stopped(&talk);
 	} else if (ending == END_OK) {
@@ -172,7 +172,7 @@ static int run_restart(const struct typed *typed)
 
 	if (inside_is(typed))
 		return inside_has_no_server(typed);
-	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);
+	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS | TALK_TOLD);
 	if (ending == END_OK)
 		talk_catch_interrupts();
 	if (ending == END_OK && talk.control)

@@ -13,7 +13,7 @@ static int run(const struct typed *typed)
 	/* jansson takes UTF-8 only. */
 	if (!request)
 		return fail(typed, END_USAGE, "the mark's name is not UTF-8");
-	ending = talk_open(&talk, typed, TALK_ANY);
+	ending = talk_open(&talk, typed, TALK_TOLD);
 	if (ending == END_OK)
 		ending = talk_ask(&talk, request, &result);
 	else

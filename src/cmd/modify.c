@@ -74,7 +74,7 @@ static int run(const struct typed *typed)
 		json_decref(ask);
 		return ending;
 	}
-	ending = talk_open(&talk, typed, TALK_ANY);
+	ending = talk_open(&talk, typed, TALK_TOLD);
 	if (ending == END_OK)
 		ending = talk_ask(&talk, ask, &result);
 	else

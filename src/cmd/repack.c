@@ -24,7 +24,7 @@ static int run(const struct typed *typed)
 	json_t *result;
 	int ending;
 
-	ending = talk_open(&talk, typed, TALK_ANY);
+	ending = talk_open(&talk, typed, TALK_TOLD);
 	if (ending == END_OK) {
 		talk_catch_interrupts();
 		ending = talk_ask(&talk, json_pack("{s:s}", "do", "repack"), &result);

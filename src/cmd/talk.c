@@ -80,16 +80,26 @@ static void set_alarm(int timeout_ms)
 
 /* --- Opening and closing ---------------------------------------------------------------------- */
 
+/* Through `serve`, if it is to hear of it and can; else the keeper itself. */
+static int reach(struct talk *talk, struct problem *why)
+{
+	char path[PATH_MAX];
+
+	if (talk->told && cluster_serve_path("control.sock", path, NULL) == 0 &&
+	    control_connect_through(path, talk->cluster->name, &talk->control, NULL) == 0)
+		return 0;
+	cluster_socket(talk->cluster, path);
+	return control_connect(path, &talk->control, why);
+}
+
 int talk_connect(struct talk *talk)
 {
 	struct problem why = {""};
-	char path[PATH_MAX];
 	int r;
 
 	control_close(talk->control);
 	talk->control = NULL;
-	cluster_socket(talk->cluster, path);
-	r = control_connect(path, &talk->control, &why);
+	r = reach(talk, &why);
 	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
 }
 
@@ -147,15 +157,13 @@ int talk_open_cluster(struct talk *ret, const struct typed *typed, struct cluste
 		      enum talk_flags flags)
 {
 	struct problem why = {""};
-	char path[PATH_MAX];
 	int ending, r;
 
-	*ret = (struct talk){.typed = typed, .cluster = cluster};
+	*ret = (struct talk){.typed = typed, .cluster = cluster, .told = flags & TALK_TOLD};
 	ending = lock(ret);
 	if (ending != END_OK)
 		return ending;
-	cluster_socket(cluster, path);
-	r = control_connect(path, &ret->control, &why);
+	r = reach(ret, &why);
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return flags & TALK_ONLY_IF_RUNS    ? END_OK
 		       : cluster_is_inside(cluster) ? inside_open(ret)

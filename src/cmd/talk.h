@@ -22,6 +22,7 @@ struct talk {
 	struct cluster *cluster;
 	struct control *control; /* NULL: no keeper runs */
 	bool temporary;          /* the keeper is ours, without a server */
+	bool told;               /* opened with TALK_TOLD */
 	struct owner *owner;     /* the volume is inside of this process: see inside.h */
 	bool locked;             /* nobody else starts or sends away a keeper */
 	int lock_fd;
@@ -31,6 +32,9 @@ struct talk {
 enum talk_flags {
 	TALK_ANY = 0,          /* start a keeper without a server where none runs */
 	TALK_ONLY_IF_RUNS = 1, /* leave `control` NULL where none runs */
+	/* It changes something: where `unspill serve` runs, it passes on what is said, and hears of
+	 * it.  What only looks speaks to the keeper itself, and does not end with serve. */
+	TALK_TOLD = 2,
 };
 
 /* The cluster that the command's first operand names.  Ending; talk_close() in any case. */

@@ -337,6 +337,18 @@ int cluster_entry(const char *name, bool make, char path[PATH_MAX], struct probl
 	return 0;
 }
 
+int cluster_serve_path(const char *below, char path[PATH_MAX], struct problem *why)
+{
+	char home[PATH_MAX];
+	int r = cluster_home(false, home, why);
+
+	if (r < 0)
+		return r;
+	if (snprintf(path, PATH_MAX, "%s/.serve/%s", home, below) >= PATH_MAX)
+		return problem(why, -ENAMETOOLONG, "the path '%s' is too long", home);
+	return 0;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);

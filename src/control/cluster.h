@@ -85,5 +85,11 @@ int cluster_check_name(const char *name, struct problem *why);
  */
 int cluster_entry(const char *name, bool make, char path[PATH_MAX], struct problem *why);
 
+/*
+ * $UNSPILL_HOME/.serve/`below`: what `unspill serve` keeps beside the clusters, none of which can
+ * have that name.  -ENAMETOOLONG.
+ */
+int cluster_serve_path(const char *below, char path[PATH_MAX], struct problem *why);
+
 /* The cluster's control socket: DIR/run/control.sock. */
 void cluster_socket(const struct cluster *cluster, char path[PATH_MAX]);

@@ -175,3 +175,22 @@ int control_call(struct control *control, json_t *request,
 		return 0;
 	}
 }
+
+int control_connect_through(const char *socket_path, const char *cluster, struct control **ret,
+			    struct problem *why)
+{
+	CLEANUP(control) struct control *control = NULL;
+	CLEANUP(json) json_t *request = NULL, *result = NULL;
+	struct control_error code;
+	int r;
+
+	r = control_connect(socket_path, &control, why);
+	if (r < 0)
+		return r;
+	request = json_pack("{s:s, s:s}", "do", "relay", "cluster", cluster);
+	r = control_call(control, request, NULL, NULL, &result, &code, why);
+	if (r < 0)
+		return r;
+	*ret = take(control);
+	return 0;
+}

@@ -23,6 +23,13 @@ struct control;
 
 /* -ENOENT or -ECONNREFUSED when no keeper listens there.  The caller owns *ret. */
 int control_connect(const char *socket_path, struct control **ret, struct problem *why);
+/*
+ * The same conversation with `cluster`'s keeper through `unspill serve`, which listens on
+ * `socket_path` and hears what is done, and by whom.  Errors as control_connect()'s, and -EREMOTEIO
+ * when it does not pass it on.
+ */
+int control_connect_through(const char *socket_path, const char *cluster, struct control **ret,
+			    struct problem *why);
 void control_close(struct control *control);
 DEFINE_CLEANUP(struct control *, control, control_close)
 

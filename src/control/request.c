@@ -192,6 +192,11 @@ static int scratch_arguments(json_t *object, struct request *request, struct pro
 	return json_object_get(object, "at") ? get_moment(object, "at", &request->moment, why) : 0;
 }
 
+static int relay_arguments(json_t *object, struct request *request, struct problem *why)
+{
+	return get_text(object, "cluster", request->name, sizeof request->name, why);
+}
+
 static const struct {
 	const char *name;
 	int (*arguments)(json_t *object, struct request *request, struct problem *why);
@@ -218,6 +223,7 @@ static const struct {
 	[REQUEST_VIEWS] = {"views", no_arguments},
 	[REQUEST_UNVIEW] = {"unview", unview_arguments},
 	[REQUEST_SQL] = {"sql", no_arguments},
+	[REQUEST_RELAY] = {"relay", relay_arguments},
 };
 
 static int check_version(json_t *object, struct problem *why)

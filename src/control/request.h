@@ -40,6 +40,7 @@ enum request_do {
 	REQUEST_VIEWS,
 	REQUEST_UNVIEW,
 	REQUEST_SQL,
+	REQUEST_RELAY,
 	REQUEST_COUNT,
 };
 
@@ -58,9 +59,10 @@ struct request {
 	int64_t detach_rate;                 /* modify; -1: as it is */
 	bool detach;                         /* modify: a thin clone is to begin */
 	int64_t since_us, until_us, step_us; /* moments: -1, -1, 0 when not given */
-	char name[VOLUME_MARK_MAX + 1];      /* mark, clone; export: database, "" when not given */
-	char directory[PATH_MAX];            /* export, import, clone, view, unview: absolute */
-	bool force;                          /* unview */
+	char name[VOLUME_MARK_MAX + 1]; /* mark, clone; relay: the cluster; export: database, ""
+					   when not given */
+	char directory[PATH_MAX];       /* export, import, clone, view, unview: absolute */
+	bool force;                     /* unview */
 };
 
 /* -EINVAL: `why` says what is wrong with it; -EPROTONOSUPPORT: a version that is not ours. */

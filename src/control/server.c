@@ -250,6 +250,45 @@ int connection_send(struct connection *connection, const void *data, size_t size
 	return send_all(connection->fd, data, size, 0) ? 0 : -ECONNRESET;
 }
 
+/* False when there is no more to come. */
+static bool pass_some(int from, int to, bool from_client,
+		      void (*heard)(bool from_client, const char *data, size_t size, void *arg),
+		      void *arg)
+{
+	char data[16384];
+	ssize_t n = recv(from, data, sizeof data, 0);
+
+	if (n < 0 && errno == EINTR)
+		return true;
+	if (n <= 0)
+		return false;
+	heard(from_client, data, (size_t)n, arg);
+	return send_all(to, data, (size_t)n, 0);
+}
+
+void connection_pass(struct connection *connection, int fd,
+		     void (*heard)(bool from_client, const char *data, size_t size, void *arg),
+		     void *arg)
+{
+	struct pollfd p[3] = {{.fd = connection->fd, .events = POLLIN},
+			      {.fd = fd, .events = POLLIN},
+			      {.fd = connection->server->closing_fd, .events = POLLIN}};
+
+	connection->broken = true;
+	for (;;) {
+		if (poll(p, 3, -1) < 0 && errno != EINTR)
+			return;
+		if (p[2].revents)
+			return;
+		if (p[1].revents && !pass_some(fd, connection->fd, false, heard, arg))
+			return;
+		if (p[0].revents && !pass_some(connection->fd, fd, true, heard, arg)) {
+			shutdown(fd, SHUT_WR);
+			p[0].fd = -1;
+		}
+	}
+}
+
 static void serve(struct connection *connection, char *buffer)
 {
 	size_t used = 0, looked = 0;

@@ -71,6 +71,16 @@ ssize_t connection_receive(struct connection *connection, void *data, size_t siz
 /* All of it, or -ECONNRESET. */
 int connection_send(struct connection *connection, const void *data, size_t size);
 
+/*
+ * After connection_result(): pass on what the client sends to `fd`, and what comes from there to
+ * the client, until that side ends, or the server closes.  A client that stops sending still gets
+ * what comes.  `heard` is told of all of it, before it goes on.  The two take turns in talking: who
+ * sends and does not read for ten seconds is cut off.
+ */
+void connection_pass(struct connection *connection, int fd,
+		     void (*heard)(bool from_client, const char *data, size_t size, void *arg),
+		     void *arg);
+
 /* The caller takes over the connection: it answers on the returned descriptor with
  * server_farewell(), after server_close(). */
 int connection_detach(struct connection *connection);

@@ -453,6 +453,14 @@ static void refuse_sql(struct keeper *keeper, struct connection *connection,
 			 keeper->cluster->name);
 }
 
+/* The request is for `unspill serve`. */
+static void refuse_relay(struct keeper *keeper, struct connection *connection,
+			 const struct request *request)
+{
+	connection_error(connection, "bad-request", "this is the keeper of '%s': say it to it",
+			 keeper->cluster->name);
+}
+
 static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct connection *connection,
 					     const struct request *request) = {
 	[REQUEST_STATUS] = answer_status,  [REQUEST_START] = do_start,
@@ -462,6 +470,7 @@ static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct conne
 	[REQUEST_CREATE] = install_create, [REQUEST_SHUTDOWN] = do_shutdown,
 	[REQUEST_VIEW] = looking_view,     [REQUEST_VIEWS] = looking_views,
 	[REQUEST_UNVIEW] = looking_unview, [REQUEST_SQL] = refuse_sql,
+	[REQUEST_RELAY] = refuse_relay,
 };
 
 /* What needs nothing but the volume; it runs beside all work. */
