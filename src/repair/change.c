@@ -111,15 +111,14 @@ static bool is_whole_batch(const struct repair *repair)
 	return sql_errors_end_transactions(repair->sql) && !repair->careful;
 }
 
-static int try_change(struct repair *repair, const struct pair *pair, const struct row *now,
-		      enum change change, uint64_t *ret_rows, struct problem *why)
+static int begin_row(struct repair *repair, struct problem *why)
 {
-	int r = 0;
+	return repair->careful ? sql_run(repair->sql, "SAVEPOINT unspill_row", NULL, why) : 0;
+}
 
-	if (repair->careful)
-		r = sql_run(repair->sql, "SAVEPOINT unspill_row", NULL, why);
-	if (r == 0)
-		r = execute_change(repair, pair, now, change, ret_rows, why);
+/* `r`, or -EIO. */
+static int end_row(struct repair *repair, int r, struct problem *why)
+{
 	if (!repair->careful || (r < 0 && r != -EEXIST))
 		return r;
 	if (sql_run(repair->sql,
@@ -127,6 +126,16 @@ static int try_change(struct repair *repair, const struct pair *pair, const stru
 		    NULL, why) < 0)
 		return -EIO;
 	return r;
+}
+
+static int try_change(struct repair *repair, const struct pair *pair, const struct row *now,
+		      enum change change, uint64_t *ret_rows, struct problem *why)
+{
+	int r = begin_row(repair, why);
+
+	if (r == 0)
+		r = execute_change(repair, pair, now, change, ret_rows, why);
+	return end_row(repair, r, why);
 }
 
 static void count_change(struct repair *repair, enum change change)
@@ -282,8 +291,8 @@ static int insert_all(struct repair *repair, struct change_list *list, struct ch
 	return r < 0 ? r : 0;
 }
 
-static int change_each(struct repair *repair, struct change_list *list, struct change_list *changed,
-		       struct problem *why)
+static int change_rows_each(struct repair *repair, struct change_list *list,
+			    struct change_list *changed, struct problem *why)
 {
 	int r;
 
@@ -291,48 +300,6 @@ static int change_each(struct repair *repair, struct change_list *list, struct c
 	if (r == 0)
 		r = change_all(repair, list, CHANGE_UPDATE, changed, why);
 	return r < 0 ? r : insert_all(repair, list, changed, why);
-}
-
-/* All at once; when one of them has no room, again from the start, row by row. */
-static int change_batch(struct repair *repair, struct change_list *list,
-			struct change_list *changed, struct problem *why)
-{
-	struct repair_report report = *repair->report;
-	int r;
-
-	if (!is_whole_batch(repair) || repair->options->emit)
-		return change_each(repair, list, changed, why);
-	r = sql_run(repair->sql, "SAVEPOINT unspill_batch", NULL, why);
-	if (r == 0)
-		r = change_each(repair, list, changed, why);
-	if (r == 0)
-		return sql_run(repair->sql, "RELEASE SAVEPOINT unspill_batch", NULL, why);
-	if (r != -EEXIST)
-		return r;
-	r = sql_run(repair->sql, "ROLLBACK TO SAVEPOINT unspill_batch", NULL, why);
-	*repair->report = report;
-	for (size_t i = 0; i < changed->count; i++)
-		move(changed, i, list);
-	changed->count = 0;
-	repair->careful = true;
-	if (r == 0)
-		r = change_each(repair, list, changed, why);
-	repair->careful = false;
-	return r;
-}
-
-int change_rows(struct repair *repair, struct change_list *list, struct problem *why)
-{
-	CLEANUP(change_list) struct change_list changed = {0};
-	int r;
-
-	r = change_batch(repair, list, &changed, why);
-	if (r < 0)
-		return r;
-	change_list_done(list);
-	*list = changed;
-	changed = (struct change_list){0};
-	return 0;
 }
 
 /* --- Bags ------------------------------------------------------------------------------------- */
@@ -388,12 +355,12 @@ static void emit_copies(struct repair *repair, const struct pair *pair, const st
 
 static int insert_copies(struct repair *repair, const struct row *before, struct problem *why)
 {
-	int r = 0;
+	int r = begin_row(repair, why);
 
 	row_values(before, repair->values, repair->shape->count);
 	for (uint64_t i = 0; i < before->copies && r == 0; i++)
 		r = sql_execute(repair->insert, repair->values, repair->shape->count, NULL, why);
-	return r;
+	return end_row(repair, r, why);
 }
 
 static void count_copies(struct repair *repair, const struct row *before, const struct row *now)
@@ -406,20 +373,97 @@ static void count_copies(struct repair *repair, const struct row *before, const 
 		repair->report->deleted += there - wanted;
 }
 
-int change_bag(struct repair *repair, struct change_list *list, struct problem *why)
+/*
+ * What was deleted is gone, so only a row of which there was none can come again; and of one that
+ * has a unique value there is one at most.
+ */
+static bool can_wait(const struct repair *repair, const struct row *before, const struct row *now)
+{
+	return !now && before->copies == 1 && !is_whole_batch(repair);
+}
+
+static int change_copies(struct repair *repair, struct change_list *list, size_t i,
+			 struct change_list *changed, struct problem *why)
+{
+	const struct row *before = list->pairs[i].before, *now = list->now[i];
+	int r = 0;
+
+	if (repair->options->emit)
+		emit_copies(repair, &list->pairs[i], now);
+	else if (before)
+		r = insert_copies(repair, before, why);
+	if (r == -EEXIST && can_wait(repair, before, now)) {
+		move(list, i, &repair->deferred);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	count_copies(repair, before, now);
+	move(list, i, changed);
+	return 0;
+}
+
+static int change_bag_each(struct repair *repair, struct change_list *list,
+			   struct change_list *changed, struct problem *why)
 {
 	int r = 0;
 
 	if (!repair->options->emit)
 		r = delete_copies(repair, list, why);
-	for (size_t i = 0; i < list->count && r == 0; i++) {
-		const struct pair *pair = &list->pairs[i];
-
-		count_copies(repair, pair->before, list->now[i]);
-		if (repair->options->emit)
-			emit_copies(repair, pair, list->now[i]);
-		else if (pair->before)
-			r = insert_copies(repair, pair->before, why);
-	}
+	/* What was moved away in an attempt that came to nothing is further on. */
+	for (size_t i = 0; i < list->count && r == 0; i++)
+		if (list->pairs[i].before || list->now[i])
+			r = change_copies(repair, list, i, changed, why);
 	return r;
+}
+
+/* --- A batch ---------------------------------------------------------------------------------- */
+
+static int change_each(struct repair *repair, struct change_list *list, struct change_list *changed,
+		       struct problem *why)
+{
+	return repair->shape->bag ? change_bag_each(repair, list, changed, why)
+				  : change_rows_each(repair, list, changed, why);
+}
+
+/* All at once; when one of them has no room, again from the start, row by row. */
+static int change_batch(struct repair *repair, struct change_list *list,
+			struct change_list *changed, struct problem *why)
+{
+	struct repair_report report = *repair->report;
+	int r;
+
+	if (!is_whole_batch(repair) || repair->options->emit)
+		return change_each(repair, list, changed, why);
+	r = sql_run(repair->sql, "SAVEPOINT unspill_batch", NULL, why);
+	if (r == 0)
+		r = change_each(repair, list, changed, why);
+	if (r == 0)
+		return sql_run(repair->sql, "RELEASE SAVEPOINT unspill_batch", NULL, why);
+	if (r != -EEXIST)
+		return r;
+	r = sql_run(repair->sql, "ROLLBACK TO SAVEPOINT unspill_batch", NULL, why);
+	*repair->report = report;
+	for (size_t i = 0; i < changed->count; i++)
+		move(changed, i, list);
+	changed->count = 0;
+	repair->careful = true;
+	if (r == 0)
+		r = change_each(repair, list, changed, why);
+	repair->careful = false;
+	return r;
+}
+
+int change_rows(struct repair *repair, struct change_list *list, struct problem *why)
+{
+	CLEANUP(change_list) struct change_list changed = {0};
+	int r;
+
+	r = change_batch(repair, list, &changed, why);
+	if (r < 0)
+		return r;
+	change_list_done(list);
+	*list = changed;
+	changed = (struct change_list){0};
+	return 0;
 }

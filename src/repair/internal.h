@@ -39,8 +39,6 @@ int repair_read_now(struct repair *repair, const struct pair *pairs, size_t coun
 /* Make `before` of `now`, each exactly, or hand the statements to `emit`.  Leaves in `list` what
  * was changed; what met a unique value is deferred. */
 int change_rows(struct repair *repair, struct change_list *list, struct problem *why);
-/* The same for tables without a key. */
-int change_bag(struct repair *repair, struct change_list *list, struct problem *why);
 void repair_emit(struct repair *repair, const struct buffer *statement);
 /* Count and tell a row that is not put back; -ECANCELED when that is to end the repair. */
 int repair_conflict(struct repair *repair, const struct pair *pair, const struct row *now,

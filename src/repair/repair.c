@@ -187,7 +187,7 @@ static int change(struct repair *repair, struct change_list *list, struct proble
 
 	if (!list->count)
 		return 0;
-	r = repair->shape->bag ? change_bag(repair, list, why) : change_rows(repair, list, why);
+	r = change_rows(repair, list, why);
 	return r < 0 ? r : verify(repair, list, why);
 }
 
@@ -323,10 +323,10 @@ static int do_deferred(struct repair *repair, struct problem *why)
 		repair->deferred = (struct change_list){0};
 		r = do_pairs(repair, &list, why);
 	} while (r >= 0 && repair->deferred.count && repair->deferred.count < before);
-	/* A key that a repaired table may lack has nothing to exchange. */
 	if (r < 0 || !repair->deferred.count)
 		return r;
-	if (!repair->shape->partial)
+	/* Some columns of a row have nothing to exchange; without a key all that goes has gone. */
+	if (!repair->shape->partial && !repair->shape->bag)
 		return exchange_all(repair, &repair->deferred, why);
 	for (size_t i = 0; i < repair->deferred.count && r >= 0; i++)
 		r = repair_conflict(repair, &repair->deferred.pairs[i], repair->deferred.now[i],

@@ -262,6 +262,18 @@ def unique_values_that_were_exchanged_are_exchanged_back():
     check(servers[2].sql(f"SELECT count(*) FROM {WHERE} WHERE email = 'a' || id") == [["700"]], "values")
 
 
+def unique_values_of_a_table_without_a_key_find_room():
+    """What goes and what comes are different rows, in batches of their own."""
+    fresh()
+    rows = ",".join(f"('a{i}', {i})" for i in range(1, 60))
+    on((0, 1, 2), f"CREATE TABLE {WHERE} (email text UNIQUE, n int); INSERT INTO {WHERE} VALUES {rows}, (NULL, 7), (NULL, 7);")
+    on((1, 2), f"UPDATE {WHERE} SET n = -n;")
+    on((2,), f"DELETE FROM {WHERE} WHERE n = -5; INSERT INTO {WHERE} VALUES ('a5', 99);")
+    report, _ = put(["range=7", "batch=5"])
+    check((report["inserted"], report["deleted"], report["conflicts"]) == (60, 60, 1), report)
+    check(servers[2].sql(f"SELECT n FROM {WHERE} ORDER BY n") == [[str(n)] for n in sorted([*range(1, 60), 7, 7, 99]) if n != 5], "rows")
+
+
 def a_unique_value_that_somebody_else_took_is_a_conflict():
     fresh()
     on((0, 1, 2), f"CREATE TABLE {WHERE} (id int PRIMARY KEY, email text COLLATE {name(SCHEMA)}.ci UNIQUE,"
@@ -461,6 +473,7 @@ if __name__ == "__main__":
             make_three_servers_that_stand_for_before_after_and_now,
             values_that_the_server_takes_for_equal_are_told_apart,
             unique_values_that_were_exchanged_are_exchanged_back,
+            unique_values_of_a_table_without_a_key_find_room,
             a_unique_value_that_somebody_else_took_is_a_conflict,
             a_unique_constraint_that_is_deferrable_holds_nevertheless,
             what_the_server_always_numbers_itself_comes_back_as_it_was,

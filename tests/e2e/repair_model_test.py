@@ -326,6 +326,18 @@ def unique_values_that_were_exchanged_are_exchanged_back():
     check(servers[2].sql(f"SELECT email FROM {WHERE} ORDER BY id") == [[f"a{i}"] for i in range(1, 6)], "values")
 
 
+def unique_values_of_a_table_without_a_key_find_room():
+    """What goes and what comes are different rows, in batches of their own."""
+    fresh()
+    rows = ",".join(f"('a{i}', {i})" for i in range(1, 60))
+    on((0, 1, 2), f"CREATE TABLE {WHERE} (email VARCHAR(50) UNIQUE, n int); INSERT INTO {WHERE} VALUES {rows}, (NULL, 7), (NULL, 7);")
+    on((1, 2), f"UPDATE {WHERE} SET n = -n;")
+    on((2,), f"DELETE FROM {WHERE} WHERE n = -5; INSERT INTO {WHERE} VALUES ('a5', 99);")
+    report, _ = repair("range=7", "batch=5")
+    check((report["inserted"], report["deleted"], report["conflicts"]) == (60, 60, 1), report)
+    check(servers[2].sql(f"SELECT n FROM {WHERE} ORDER BY n") == [[str(n)] for n in sorted([*range(1, 60), 7, 7, 99]) if n != 5], "rows")
+
+
 def a_unique_value_that_somebody_else_took_is_a_conflict():
     fresh()
     on((0, 1, 2), f"CREATE TABLE {WHERE} (id INT PRIMARY KEY, email VARCHAR(50) UNIQUE);"
@@ -451,6 +463,7 @@ if __name__ == "__main__":
             make_three_servers_that_stand_for_before_after_and_now,
             two_rows_that_exchanged_their_values_are_told_from_the_two_that_they_were,
             unique_values_that_were_exchanged_are_exchanged_back,
+            unique_values_of_a_table_without_a_key_find_room,
             a_unique_value_that_somebody_else_took_is_a_conflict,
             columns_and_conditions_restrict_it,
             references_do_not_cascade_and_none_is_left_dangling,

@@ -124,6 +124,9 @@ KEYS = [
     ([("INTEGER NOT NULL", lambda r, n: n), ("TEXT NOT NULL", lambda r, n: f"{n % 4}")], "PRIMARY KEY (k1, k0)", "STRICT, WITHOUT ROWID", None),
     ([], "", "", "bag"),
     ([], "", "STRICT", "bag"),
+    # A unique value that may be NULL is no key, and still keeps a row from another.
+    ([], "", "", "unique bag"),
+    ([], "", "STRICT", "unique bag"),
 ]
 
 
@@ -136,20 +139,24 @@ def folded(how):
     return fold
 
 
+def unique_or_all(row):
+    """Of a row that is its own key: what no other one may have."""
+    return row if row[0][0] == "null" else row[0]
+
+
 class Table:
     """A random table, and statements on it."""
 
     def __init__(self, r, db, key, anew):
         self.r, self.db, self.next = r, db, 1
         self.key, tail, options, self.how = key
-        self.bag = self.how == "bag"
+        self.bag = self.how in ("bag", "unique bag")
         self.columns = [(f"k{i}", *column) for i, column in enumerate(self.key)]
         if "STRICT" in options:
             kinds = r.sample(STRICT, 5)
         else:
             kinds = [(kind, anything if "NOT NULL" not in kind else integer) for kind in anew(6)]
-        # A bag's rows that differ are several, of which one may keep a unique value from another.
-        unique = "" if self.bag else " UNIQUE" + r.choice(("", " ON CONFLICT REPLACE", " ON CONFLICT IGNORE", " ON CONFLICT ROLLBACK"))
+        unique = "" if self.how == "bag" else " UNIQUE" + r.choice(("", " ON CONFLICT REPLACE", " ON CONFLICT IGNORE", " ON CONFLICT ROLLBACK"))
         self.others = [("u", "INT" + unique, None),
                        ("anchor", "BLOB", blob)]
         self.others += [(f"c\"{i}'", *kind) for i, kind in enumerate(kinds)]
@@ -158,7 +165,7 @@ class Table:
         lines += [f"stored{typed} AS (hex(anchor) || typeof(u)) STORED", f"virtual{typed} AS (quote({name(self.others[2][0])}))", tail]
         db.executescript(f"DROP TABLE IF EXISTS child; DROP TABLE IF EXISTS {WHERE}; CREATE TABLE {WHERE} ({', '.join(filter(None, lines))}) {options};")
         third = name(self.others[3][0])
-        db.execute(f"CREATE {'' if self.bag else 'UNIQUE '}INDEX some ON {WHERE} (u) WHERE {third} IS NOT NULL")
+        db.execute(f"CREATE {'' if self.how == 'bag' else 'UNIQUE '}INDEX some ON {WHERE} (u) WHERE {third} IS NOT NULL")
         db.execute(f"CREATE INDEX plain ON {WHERE} ({third} COLLATE NOCASE, typeof({name(self.others[2][0])}))")
         for event, row in (("INSERT", "new"), ("UPDATE", "new"), ("DELETE", "old")):
             db.execute(f"CREATE TRIGGER on_{event} AFTER {event} ON {WHERE} BEGIN INSERT INTO log VALUES ('{event}', {row}.u); END")
@@ -172,7 +179,8 @@ class Table:
     def insert(self):
         n = self.next
         self.next += 1
-        values = [make(self.r, n) for _, _, make in self.columns] + [n] + [make(self.r) for _, _, make in self.others[1:]]
+        unique = None if self.how == "unique bag" and self.r.random() < 0.2 else n
+        values = [make(self.r, n) for _, _, make in self.columns] + [unique] + [make(self.r) for _, _, make in self.others[1:]]
         names = [name(c) for c, *_ in self.columns + self.others]
         self.db.execute(f"INSERT INTO {WHERE} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
 
@@ -260,7 +268,8 @@ def one_random_table(number, key, anew):
     db.execute("DELETE FROM child WHERE v = 1")
     is_now = table.read()
     policy, by = r.choice(("skip", "skip", "force")), ("open", "driver", "closed", "driver")[number % 4]
-    wanted, conflicts = expect(before, after, is_now, policy, *([folded(table.how)] if table.how in ("case", "blanks") else []))
+    fold = {"case": folded("case"), "blanks": folded("blanks"), "unique bag": unique_or_all}.get(table.how)
+    wanted, conflicts = expect(before, after, is_now, policy, *([fold] if fold else []))
     fired = db.execute("SELECT count(*) FROM log").fetchone()
     described = f"table {number} {table.described()}, {policy}, {by}"
     report = put(table, (to, until, ""), policy, by)
