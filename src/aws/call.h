@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "aws/model.h"
 #include "base/cleanup.h"
 
 #include <jansson.h>
@@ -23,9 +24,7 @@
 #define AWS_ARN_SIZE 2048
 #define AWS_REQUEST_ID_SIZE 37
 
-struct aws_service;   /* model.h */
-struct aws_operation; /* model.h */
-struct principal;     /* identity/ */
+struct principal; /* identity/ */
 
 /* Who asks. */
 struct aws_caller {
@@ -40,13 +39,15 @@ struct aws_caller {
 /* The answer when it is none: a code of the service's, its words, an HTTP status. */
 struct aws_fault {
 	char code[128]; /* "DBClusterNotFoundFault"; "" while there is none */
+	char type[128]; /* what JSON and CBOR call it: "AccessDeniedException" for AccessDenied */
 	char message[2048];
 	unsigned status;
 	bool sender; /* the client's mistake, else ours */
 };
 
 struct aws_call {
-	const struct aws_service *service;
+	enum aws_protocol protocol;
+	const struct aws_service *service; /* NULL while not known, as the next */
 	const struct aws_operation *operation;
 	char request_id[AWS_REQUEST_ID_SIZE];
 	char region[AWS_REGION_SIZE];
@@ -55,9 +56,11 @@ struct aws_call {
 	const char *source_ip; /* borrowed, as the next */
 	const char *user_agent;
 	bool secure;   /* over TLS */
-	json_t *input; /* checked */
+	json_t *input; /* checked; owned, and nobody else's */
 	struct aws_fault fault;
 };
+
+void aws_call_done(struct aws_call *call);
 
 /*
  * What a handler returns after aws_fault(): the call is answered with the fault.  Any other
@@ -75,6 +78,10 @@ struct aws_call {
 int aws_fault(struct aws_call *call, const char *code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The same for one of the common codes where there is no call (yet). */
+int aws_fault_set(struct aws_fault *fault, const char *code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /*
  * What the call touches, for policies: one ARN or several, each with its tags ({"Key": "Value"};
  * NULL: none, or not known).  A call is allowed when it is allowed for each.
@@ -84,10 +91,11 @@ struct aws_touched {
 		char arn[AWS_ARN_SIZE];
 		json_t *tags; /* owned */
 	} * items;
-	unsigned count;
+	unsigned count, room;
 };
 void aws_touch(struct aws_touched *touched, json_t *tags /* stolen */, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+void aws_touched_done(struct aws_touched *touched);
 
 /* One operation of a service that we answer. */
 struct aws_handler {
