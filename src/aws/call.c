@@ -63,8 +63,8 @@ static void name_common(struct aws_fault *fault, const char *code)
 }
 
 /* What is too long is cut, not in the middle of a character. */
-__attribute__((format(printf, 2, 0))) static void
-word_fault(struct aws_fault *fault, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void word_fault(struct aws_fault *fault,
+							     const char *format, va_list args)
 {
 	size_t end = sizeof fault->message - 1;
 

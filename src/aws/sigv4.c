@@ -9,6 +9,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -497,30 +498,30 @@ static bool has_name(const char *header, const char *name, size_t size)
 }
 
 /* All values of that name, in the order in which they came; false when there is none. */
-static bool put_header(struct buffer *buffer, const struct sigv4_message *message, const char *name,
+static bool put_header(struct buffer *buffer, const struct http_request *request, const char *name,
 		       size_t size)
 {
 	bool found = false;
 
 	buffer_put(buffer, name, size);
-	for (unsigned i = 0; i < message->header_count; i++) {
-		if (!has_name(message->headers[i].name, name, size))
+	for (size_t i = 0; i < request->header_count; i++) {
+		if (!has_name(request->headers[i].name, name, size))
 			continue;
 		buffer_put8(buffer, found ? ',' : ':');
-		put_header_value(buffer, message->headers[i].value);
+		put_header_value(buffer, request->headers[i].value);
 		found = true;
 	}
 	buffer_put8(buffer, '\n');
 	return found;
 }
 
-static bool put_headers(struct buffer *buffer, const struct sigv4_message *message,
+static bool put_headers(struct buffer *buffer, const struct http_request *request,
 			const char *signed_headers)
 {
 	for (const char *at = signed_headers; *at;) {
 		size_t size = strcspn(at, ";");
 
-		if (!put_header(buffer, message, at, size))
+		if (!put_header(buffer, request, at, size))
 			return false;
 		at += size + (at[size] == ';');
 	}
@@ -538,19 +539,18 @@ static void put_hex(struct buffer *buffer, const uint8_t *bytes, size_t size)
 	}
 }
 
+/* Fetched once: looking an algorithm up takes longer than a small hash. */
+static EVP_MD *sha256;
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+
+static void fetch_sha256(void)
+{
+	sha256 = xcheck(EVP_MD_fetch(NULL, "SHA256", NULL));
+}
+
 static void hash(const void *data, size_t size, uint8_t ret[32])
 {
-	/* Fetched once: looking an algorithm up takes longer than a small hash. */
-	static EVP_MD *_Atomic sha256;
-
-	if (!sha256) {
-		EVP_MD *expected = NULL, *fetched = EVP_MD_fetch(NULL, "SHA256", NULL);
-
-		xcheck(fetched);
-		if (!__atomic_compare_exchange_n(&sha256, &expected, fetched, false,
-						 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-			EVP_MD_free(fetched);
-	}
+	pthread_once(&sha256_once, fetch_sha256);
 	if (!EVP_Digest(data, size, ret, NULL, sha256, NULL))
 		abort();
 }
@@ -561,37 +561,37 @@ static void sign(const void *key, size_t key_size, const void *data, size_t size
 		abort();
 }
 
-/* False when the message has no such form: a header that is said to be signed is not there. */
-static bool put_message(struct buffer *buffer, const struct sigv4_message *message,
+/* False when the request has no such form: a header that is said to be signed is not there. */
+static bool put_request(struct buffer *buffer, const struct http_request *request,
 			const char *signed_headers)
 {
 	uint8_t body[32];
 
-	put_text(buffer, message->method);
+	put_text(buffer, request->method);
 	buffer_put8(buffer, '\n');
-	put_path(buffer, message->path);
+	put_path(buffer, request->path);
 	buffer_put8(buffer, '\n');
-	if (!put_query(buffer, message->query))
+	if (!put_query(buffer, request->query))
 		return false;
 	buffer_put8(buffer, '\n');
-	if (!put_headers(buffer, message, signed_headers))
+	if (!put_headers(buffer, request, signed_headers))
 		return false;
 	buffer_put8(buffer, '\n');
 	put_text(buffer, signed_headers);
 	buffer_put8(buffer, '\n');
-	hash(message->body, message->body_size, body);
+	hash(request->body, request->body_size, body);
 	put_hex(buffer, body, sizeof body);
 	return true;
 }
 
 /* The signature itself: of the time, the scope and the hash of the canonical request. */
-static bool make_signature(const struct sigv4 *about, const struct sigv4_message *message,
+static bool make_signature(const struct sigv4 *about, const struct http_request *request,
 			   const uint8_t key[SIGV4_KEY_SIZE], uint8_t ret[32])
 {
 	CLEANUP(buffer) struct buffer text = {0};
 	uint8_t canonical[32];
 
-	if (!put_message(&text, message, about->signed_headers))
+	if (!put_request(&text, request, about->signed_headers))
 		return false;
 	hash(text.data, text.size, canonical);
 	text.size = 0;
@@ -643,44 +643,26 @@ static bool must_be_signed(const char *name)
 						 strcasecmp(name, "X-Amz-Security-Token") != 0);
 }
 
-static int collect_header(const char *name, const char *value, void *arg)
-{
-	struct sigv4_message *message = arg;
-
-	if (message->header_count == SIGV4_HEADERS_MAX)
-		return -E2BIG;
-	message->headers[message->header_count].name = name;
-	message->headers[message->header_count++].value = value;
-	return 0;
-}
-
 int sigv4_verify_key(const struct sigv4 *signature, const struct http_request *request,
 		     const uint8_t key[SIGV4_KEY_SIZE], struct aws_fault *fault)
 {
-	struct sigv4_message message = {
-		.method = request->method,
-		.path = request->path,
-		.query = request->query,
-		.body = request->body,
-		.body_size = request->body_size,
-	};
 	uint8_t made[32];
 
-	if (http_request_headers(request, collect_header, &message) < 0)
+	if (request->header_count > SIGV4_HEADERS_MAX)
 		return aws_fault_set(fault, "IncompleteSignature", "More than %d headers",
 				     SIGV4_HEADERS_MAX);
 	if (!is_signed(signature->signed_headers, "host"))
 		return aws_fault_set(fault, "SignatureDoesNotMatch",
 				     "'Host' or ':authority' must be a 'SignedHeader' in the AWS "
 				     "Authorization.");
-	for (unsigned i = 0; i < message.header_count; i++)
-		if (must_be_signed(message.headers[i].name) &&
-		    !is_signed(signature->signed_headers, message.headers[i].name))
+	for (size_t i = 0; i < request->header_count; i++)
+		if (must_be_signed(request->headers[i].name) &&
+		    !is_signed(signature->signed_headers, request->headers[i].name))
 			return aws_fault_set(fault, "SignatureDoesNotMatch",
 					     "'%.100s' must be a 'SignedHeader' in the AWS "
 					     "Authorization.",
-					     message.headers[i].name);
-	if (!make_signature(signature, &message, key, made) ||
+					     request->headers[i].name);
+	if (!make_signature(signature, request, key, made) ||
 	    CRYPTO_memcmp(made, signature->signature, sizeof made) != 0)
 		return aws_fault_set(
 			fault, "SignatureDoesNotMatch",
@@ -709,19 +691,20 @@ static int compare_texts(const void *a, const void *b)
 }
 
 /* The names of all headers: in lower case, in order, each once. */
-static void list_headers(const struct sigv4_message *message, struct buffer *ret)
+static void list_headers(const struct http_request *request, struct buffer *ret)
 {
 	char names[SIGV4_HEADERS_MAX][128];
 	const char *sorted[SIGV4_HEADERS_MAX];
 
-	for (unsigned i = 0; i < message->header_count; i++) {
-		snprintf(names[i], sizeof names[i], "%s", message->headers[i].name);
+	assert(request->header_count <= SIGV4_HEADERS_MAX);
+	for (size_t i = 0; i < request->header_count; i++) {
+		snprintf(names[i], sizeof names[i], "%s", request->headers[i].name);
 		for (char *at = names[i]; *at; at++)
 			*at = (char)tolower((unsigned char)*at);
 		sorted[i] = names[i];
 	}
-	qsort(sorted, message->header_count, sizeof *sorted, compare_texts);
-	for (unsigned i = 0; i < message->header_count; i++) {
+	qsort(sorted, request->header_count, sizeof *sorted, compare_texts);
+	for (size_t i = 0; i < request->header_count; i++) {
 		if (i && strcmp(sorted[i], sorted[i - 1]) == 0)
 			continue;
 		if (i)
@@ -731,7 +714,7 @@ static void list_headers(const struct sigv4_message *message, struct buffer *ret
 	buffer_put8(ret, '\0');
 }
 
-void sigv4_sign(const struct sigv4_signer *signer, const struct sigv4_message *message,
+void sigv4_sign(const struct sigv4_signer *signer, const struct http_request *request,
 		struct buffer *ret)
 {
 	CLEANUP(buffer) struct buffer names = {0};
@@ -742,10 +725,10 @@ void sigv4_sign(const struct sigv4_signer *signer, const struct sigv4_message *m
 	memcpy(about.date, about.time, 8);
 	snprintf(about.region, sizeof about.region, "%s", signer->region);
 	snprintf(about.service, sizeof about.service, "%s", signer->service);
-	list_headers(message, &names);
+	list_headers(request, &names);
 	about.signed_headers = (const char *)names.data;
 	sigv4_signing_key(&about, signer->secret, key);
-	if (!make_signature(&about, message, key, about.signature))
+	if (!make_signature(&about, request, key, about.signature))
 		abort();
 	OPENSSL_cleanse(key, sizeof key);
 	put_text(ret, ALGORITHM " Credential=");

@@ -50,26 +50,15 @@ int sigv4_verify_key(const struct sigv4 *signature, const struct http_request *r
 int sigv4_verify(const struct sigv4 *signature, const struct http_request *request,
 		 const char *secret, struct aws_fault *fault);
 
-/* A request as it is signed: borrowed, as it is sent. */
-struct sigv4_message {
-	const char *method, *path, *query;
-	const void *body;
-	size_t body_size;
-	struct {
-		const char *name, *value;
-	} headers[SIGV4_HEADERS_MAX];
-	unsigned header_count;
-};
-
 struct sigv4_signer {
 	const char *access_key_id, *secret, *region, *service;
 	int64_t time_us;
 };
 
 /*
- * The Authorization header for a message that has its Host and X-Amz-Date (sigv4_time()) headers
- * already, and that of a session's token; all its headers are signed.
+ * The Authorization header for a request that has its Host and X-Amz-Date (sigv4_time()) headers
+ * already, and that of a session's token; all its headers, at most SIGV4_HEADERS_MAX, are signed.
  */
-void sigv4_sign(const struct sigv4_signer *signer, const struct sigv4_message *message,
+void sigv4_sign(const struct sigv4_signer *signer, const struct http_request *request,
 		struct buffer *ret);
 void sigv4_time(int64_t time_us, char ret[17]);

@@ -1,5 +1,6 @@
 /*
- * HTTP double: requests that no server received, for what reads them, and a look at what was answered.
+ * HTTP double: requests that no server received, for what reads them, and a look at what was
+ * answered.
  */
 #pragma once
 
@@ -11,7 +12,8 @@
 #define DOUBLE_HEADERS_MAX 80
 
 struct http_double {
-	struct http_request request; /* its headers are the ones below: a copy has those of the original */
+	struct http_request
+		request; /* its headers are the ones below: a copy has those of the original */
 	char path[2048];
 	struct http_header headers[DOUBLE_HEADERS_MAX];
 };

@@ -324,20 +324,7 @@ static void build_signed(const struct vector *vector, struct http_double *it)
 static void sign_double(const struct http_double *it, const struct sigv4_signer *by,
 			struct buffer *ret)
 {
-	struct sigv4_message message = {
-		.method = it->request.method,
-		.path = it->request.path,
-		.query = it->request.query,
-		.body = it->request.body,
-		.body_size = it->request.body_size,
-		.header_count = it->request.header_count,
-	};
-
-	for (unsigned i = 0; i < it->request.header_count; i++) {
-		message.headers[i].name = it->headers[i].name;
-		message.headers[i].value = it->headers[i].value;
-	}
-	sigv4_sign(by, &message, ret);
+	sigv4_sign(by, &it->request, ret);
 	buffer_put8(ret, '\0');
 }
 

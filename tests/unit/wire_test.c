@@ -140,8 +140,8 @@ static void an_answer_leaves_by_the_protocol_that_asked(void)
 static void a_fault_has_the_codes_and_the_status_of_the_model(void)
 {
 	static const char *const words[] = {
-		"<Error><Type>Sender</Type><Code>NoSuchEntity</Code><Message>no &lt;ana&gt;"
-		"</Message></Error>",
+		("<Error><Type>Sender</Type><Code>NoSuchEntity</Code><Message>no &lt;ana&gt;"
+		 "</Message></Error>"),
 		"<Code>NoSuchEntity</Code>",
 		"{\"__type\":\"com.amazonaws.iam#NoSuchEntityException\",\"message\":\"no <ana>\"}",
 		"{\"__type\":\"NoSuchEntityException\",\"message\":\"no <ana>\"}",
