@@ -232,12 +232,17 @@ void repack_stop_thread(struct volume *v);
 bool volume_wait_for_stop(struct volume *v, pthread_cond_t *wake, int64_t us);
 int volume_start_thread(struct volume *v);
 void volume_stop_thread(struct volume *v);
+/* Who waits for room. */
+struct room_wish {
+	uint64_t at; /* the end of the tape when he first did; 0: not yet */
+	bool grows;
+};
 /*
  * The disk is full: try to get room by giving up history.  True when it is worth trying again, to a
- * change that `grows` only while there is history: segments that go round between writing and
- * folding are no room for it.
+ * change that grows only while there is history from before its wish: segments that go round
+ * between writing and folding are no room for it.
  */
-bool volume_make_room(struct volume *v, bool grows);
+bool volume_make_room(struct volume *v, struct room_wish *wish);
 /* What history must leave free of the disk, and what is free now. */
 uint64_t volume_reserve(struct volume *v);
 uint64_t volume_free_bytes(struct volume *v);
@@ -248,7 +253,8 @@ uint64_t volume_free_bytes(struct volume *v);
  */
 #define CHANGE_HEAD(v, r, expr)                                                \
 	do {                                                                   \
-		bool gained = true, last_resort, grows;                        \
+		struct room_wish wish = {0};                                   \
+		bool gained = true, last_resort;                               \
                                                                                \
 		do {                                                           \
 			last_resort = !gained;                                 \
@@ -256,9 +262,9 @@ uint64_t volume_free_bytes(struct volume *v);
 			(v)->last_resort = last_resort;                        \
 			(v)->grows = false;                                    \
 			(r) = (v)->options.read_only ? -EROFS : (expr);        \
-			grows = (v)->grows;                                    \
+			wish.grows = (v)->grows;                               \
 			(v)->last_resort = false;                              \
 			pthread_rwlock_unlock(&(v)->lock);                     \
-			gained = (r) == -ENOSPC && volume_make_room(v, grows); \
+			gained = (r) == -ENOSPC && volume_make_room(v, &wish); \
 		} while ((r) == -ENOSPC && (gained || !last_resort));          \
 	} while (0)

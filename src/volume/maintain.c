@@ -174,19 +174,24 @@ void volume_stop_thread(struct volume *v)
  */
 static bool wait_for_rounds(struct volume *v)
 {
-	uint64_t before;
+	uint64_t before, wished;
 	bool gained;
 
 	pthread_mutex_lock(&v->notes_lock);
 	do {
 		before = v->rounds;
-		v->room_wanted = true;
-		pthread_cond_signal(&v->wake);
+		wished = before - 1;
 		/* One that is under way now may have looked already: its end does not count unless
-		 * it gained. */
+		 * it gained, and the next one is to come at once. */
 		while (!v->stop &&
-		       (v->rounds < before + 1 || (v->rounds < before + 2 && !v->round_gained)))
+		       (v->rounds < before + 1 || (v->rounds < before + 2 && !v->round_gained))) {
+			if (v->rounds != wished) {
+				wished = v->rounds;
+				v->room_wanted = true;
+				pthread_cond_signal(&v->wake);
+			}
 			pthread_cond_wait(&v->round_done, &v->notes_lock);
+		}
 		gained = v->round_gained;
 	} while (!v->stop && !gained && v->round_more);
 	pthread_mutex_unlock(&v->notes_lock);
@@ -204,18 +209,32 @@ static bool run_rounds(struct volume *v)
 	return v->round_gained;
 }
 
-/* More than the segment in use and the one behind it. */
-static bool has_history(struct volume *v)
+static int note_first(const struct tape_segment *segment, void *arg)
 {
-	struct tape_stats tape;
-
-	tape_get_stats(v->tape, &tape);
-	return tape.segments > LAST_SEGMENTS + 1;
+	*(uint64_t *)arg = segment->lsn;
+	return 1;
 }
 
-bool volume_make_room(struct volume *v, bool grows)
+/*
+ * More than the segment in use and the one behind it, and some of it older than the wish: what has
+ * been written and folded meanwhile is others' room, which would go round for ever.
+ */
+static bool has_history(struct volume *v, uint64_t wished_at)
 {
-	bool gained = v->thread_runs ? wait_for_rounds(v) : run_rounds(v);
+	struct tape_stats tape;
+	uint64_t first = UINT64_MAX;
 
-	return gained && (!grows || has_history(v));
+	tape_get_stats(v->tape, &tape);
+	tape_segments(v->tape, note_first, &first);
+	return tape.segments > LAST_SEGMENTS + 1 && first + v->segment_bytes <= wished_at;
+}
+
+bool volume_make_room(struct volume *v, struct room_wish *wish)
+{
+	bool gained;
+
+	if (!wish->at)
+		wish->at = tape_end(v->tape);
+	gained = v->thread_runs ? wait_for_rounds(v) : run_rounds(v);
+	return gained && (!wish->grows || has_history(v, wish->at));
 }

@@ -324,6 +324,7 @@ int volume_backtrack(struct volume *volume, const struct moment *to,
 {
 	static const struct volume_backtrack_options none;
 	int64_t started = clock_monotonic_us();
+	struct room_wish wish = {0};
 	int r;
 
 	if (volume->options.read_only)
@@ -332,7 +333,7 @@ int volume_backtrack(struct volume *volume, const struct moment *to,
 		pthread_mutex_lock(&volume->fold_lock);
 		r = backtrack(volume, to, options ? options : &none, ret, why);
 		pthread_mutex_unlock(&volume->fold_lock);
-	} while (r == -ENOSPC && volume_make_room(volume, false));
+	} while (r == -ENOSPC && volume_make_room(volume, &wish));
 	if (r >= 0)
 		ret->rewind_us = clock_monotonic_us() - started;
 	return r;

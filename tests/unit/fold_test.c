@@ -459,6 +459,104 @@ static void a_fold_that_did_not_fit_loses_nothing_of_what_is_held_to_others(void
 	bed_done(&bed);
 }
 
+/* Somebody who writes in place as fast as room is made for him, and takes all other room. */
+static struct busy {
+	struct bed *bed;
+	const struct disk_ops *below;
+	uint64_t filler;
+	unsigned turns, turns_max; /* segments that folds gave back; when he has had enough */
+} busy;
+
+static int count_whole(const char *name, void *arg)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	char path[DISK_NAME_MAX];
+	uint64_t size;
+
+	snprintf(path, sizeof path, "tape/%s", name);
+	*(unsigned *)arg += strncmp(name, "spare-", 6) == 0 &&
+			    disk_open(busy.bed->disk, path, DISK_READ_ONLY, &file) == 0 &&
+			    disk_file_size(file, &size) == 0 && size == BED_SEGMENT;
+	return 0;
+}
+
+/* A block, a segment's first record and its last fit before the next segment begins. */
+static bool has_room_in_its_segment(void)
+{
+	struct moment now;
+
+	volume_now(busy.bed->volume, &now);
+	return now.lsn % BED_SEGMENT + 4096 + 512 < BED_SEGMENT;
+}
+
+/* As much as fits into what is left of a segment and into `segments` more. */
+static void write_on(unsigned segments)
+{
+	uint8_t block[4096] = "busy";
+
+	for (int i = 0; has_room_in_its_segment() || segments--; i++)
+		check(bed_write(busy.bed, "f", i % 16 * UINT64_C(4096), block, sizeof block) == 0);
+}
+
+/* Before a fold has taken room there are more spares than are left to changes in place. */
+static int write_on_and_open(struct disk *disk, const char *name, int flags, struct disk_file **ret)
+{
+	unsigned spares = 0;
+
+	if (strncmp(name, "base/intent", 11) == 0 && flags && busy.turns < busy.turns_max) {
+		disk_list(disk, "tape", count_whole, &spares);
+		write_on(spares > 2);
+	}
+	return busy.below->open(disk, name, flags, ret);
+}
+
+static int rename_and_count(struct disk *disk, const char *from, const char *to)
+{
+	busy.turns += strncmp(to, "tape/spare-", 11) == 0;
+	return busy.below->rename(disk, from, to);
+}
+
+static int remove_and_take(struct disk *disk, const char *name)
+{
+	int r = busy.below->remove(disk, name);
+
+	if (strstr(name, ".seg")) {
+		busy.turns++;
+		busy.filler = fill_the_rest(busy.bed, busy.filler);
+	}
+	return r;
+}
+
+/*
+ * Goal: a change that grows does not wait for room that goes round among those who write in place.
+ * Method: whenever folds have given a segment back, one is filled in place, and what comes free
+ * otherwise is taken.
+ */
+static void growth_is_refused_when_only_what_goes_round_is_left(void)
+{
+	uint8_t block[4096] = "new";
+	struct disk_ops ops;
+	struct bed bed;
+	int r;
+
+	require(bed_init_small(&bed, 40, 6));
+	for (int i = 0; i < 60; i++)
+		require((r = bed_fill(&bed, "f", 16)) == 0, "%d in round %d", r, i);
+	busy = (struct busy){.bed = &bed, .below = bed.disk->ops, .turns_max = 1000};
+	ops = *bed.disk->ops;
+	ops.open = write_on_and_open;
+	ops.rename = rename_and_count;
+	ops.remove = remove_and_take;
+	busy.filler = fill_the_rest(&bed, 0);
+	bed.disk->ops = &ops;
+	r = bed_write(&bed, "grown", 0, block, sizeof block);
+	bed.disk->ops = busy.below;
+	check(r == -ENOSPC, "%d", r);
+	check(busy.turns > 3 && busy.turns < 50, "%u segments went round", busy.turns);
+	check(volume_sync(bed.volume) == 0 && is_sound(&bed));
+	bed_done(&bed);
+}
+
 static uint64_t history_bytes(struct bed *bed)
 {
 	struct volume_stats stats;
@@ -562,6 +660,7 @@ int main(void)
 	RUN(with_the_whole_disk_taken_what_is_there_can_still_be_rewritten_for_ever);
 	RUN(a_step_that_does_not_fit_on_a_full_disk_is_made_smaller);
 	RUN(a_fold_that_did_not_fit_loses_nothing_of_what_is_held_to_others);
+	RUN(growth_is_refused_when_only_what_goes_round_is_left);
 	RUN(a_limited_history_gives_way_whatever_the_window_and_stays_in_its_bounds);
 	RUN(the_space_that_the_window_will_need_is_told_from_what_is_there);
 	RUN(a_window_of_zero_keeps_no_history_and_one_set_again_does);

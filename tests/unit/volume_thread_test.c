@@ -282,13 +282,7 @@ static void a_repack_that_is_asked_for_waits_for_the_threads_own_and_hurries_it(
 int main(void)
 {
 	RUN(a_repack_that_is_asked_for_waits_for_the_threads_own_and_hurries_it);
-	/* NEEDSWORK: seldom, the folds are at it for minutes before there is room again.  A cause
-	 * is mended (fold_test.c has it), but not the only one. */
-	if (getenv("UNSPILL_TEST_LONG"))
-		RUN(on_a_full_disk_what_grows_is_refused_although_others_go_on_in_place);
-	else
-		SKIP("on a full disk what grows is refused although others go on in place",
-		     "./check --long, until it never takes minutes");
+	RUN(on_a_full_disk_what_grows_is_refused_although_others_go_on_in_place);
 	RUN(threads_see_whole_writes_through_backtracks_and_folds);
 	return tap_done();
 }
