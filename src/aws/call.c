@@ -13,6 +13,7 @@ static const struct common {
 	bool ours; /* not the client's mistake */
 } commons[] = {
 	{"AccessDenied", "AccessDeniedException", 403},
+	{"DryRunOperation", "DryRunOperation", 412},
 	{"ExpiredToken", "ExpiredTokenException", 403},
 	{"IncompleteSignature", "IncompleteSignatureException", 400},
 	{"InternalFailure", "InternalFailure", 500, true},
@@ -32,6 +33,7 @@ static const struct common {
 	{"ServiceUnavailable", "ServiceUnavailableException", 503, true},
 	{"SignatureDoesNotMatch", "InvalidSignatureException", 403},
 	{"Throttling", "ThrottlingException", 400},
+	{"UnknownParameter", "ValidationException", 400},
 	{"ValidationError", "ValidationException", 400},
 };
 

@@ -113,7 +113,7 @@ static const char *run_name(const struct reader *reader, const struct run *run)
 
 static int refuse(const struct reader *reader, const struct run *run)
 {
-	return problem(reader->why, -EBADMSG, "Unexpected parameter: %.200s",
+	return problem(reader->why, -ENOENT, "The parameter %.200s is not recognized",
 		       run_name(reader, run));
 }
 

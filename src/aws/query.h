@@ -16,9 +16,8 @@
 /*
  * The input tree (call.h) of the form's fields, but for those that belong to the request itself
  * (Action, Version, signature).  Texts become what the model wants where they can; what cannot
- * stays text, for aws_check() to refuse.  -EBADMSG, with one line for the client: what is sent
- * twice, has no place in the model, is no UTF-8, or nests deeper than any model.  The caller owns
- * *ret.
+ * stays text, for aws_check() to refuse.  With one line for the client: -ENOENT for what has no
+ * place in the model, -EBADMSG for what is sent twice or is no UTF-8.  The caller owns *ret.
  */
 int aws_query_read(const struct form *form, const struct aws_shape *input, json_t **ret,
 		   struct problem *why);

@@ -133,6 +133,13 @@ static int read_path(const struct http_request *request, struct aws_call *call)
 	return set_operation(call, target, operation);
 }
 
+static int want_object(struct aws_call *call)
+{
+	if (json_is_object(call->input))
+		return 0;
+	return aws_fault(call, "MalformedInput", "The request is no structure");
+}
+
 static int read_json(const struct http_request *request, struct aws_call *call)
 {
 	json_error_t error;
@@ -148,7 +155,7 @@ static int read_json(const struct http_request *request, struct aws_call *call)
 	if (!call->input)
 		return aws_fault(call, "MalformedInput", "The request is not valid JSON: %s",
 				 error.text);
-	return 0;
+	return want_object(call);
 }
 
 static int read_cbor(const struct http_request *request, struct aws_call *call)
@@ -162,7 +169,7 @@ static int read_cbor(const struct http_request *request, struct aws_call *call)
 		call->input = json_object();
 	else if (cbor_read(request->body, request->body_size, &call->input, &why) < 0)
 		return aws_fault(call, "MalformedInput", "%s", why.text);
-	return 0;
+	return want_object(call);
 }
 
 /* Of "KEY/20150830/us-east-1/rds/aws4_request" the parts behind the day: they say which service is
@@ -260,7 +267,8 @@ static int read_query(const struct http_request *request, struct aws_call *call)
 		return r;
 	r = aws_query_read(&form, &aws_shapes[call->operation->input], &call->input, &why);
 	if (r < 0)
-		return aws_fault(call, "MalformedInput", "%s", why.text);
+		return aws_fault(call, r == -ENOENT ? "UnknownParameter" : "MalformedInput", "%s",
+				 why.text);
 	return 0;
 }
 

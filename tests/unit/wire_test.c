@@ -248,7 +248,7 @@ static const struct wrong {
 	{"POST", FORM, NULL, "/", "Action=CreateUser&UserName=%zz", "MalformedQueryString", 404},
 	{"POST", FORM, NULL, "/", "Action=CreateUser&UserName=a%00", "MalformedQueryString", 404},
 	{"POST", FORM, NULL, "/", "Action=CreateUser&UserName=%ff", "MalformedInput", 400},
-	{"POST", FORM, NULL, "/", "Action=CreateUser&Nonsense=1", "MalformedInput", 400},
+	{"POST", FORM, NULL, "/", "Action=CreateUser&Nonsense=1", "UnknownParameter", 400},
 	{"POST", "application/x-amz-json-1.1", NULL, "/", "{}", "MissingAction", 400},
 	{"POST", "application/x-amz-json-1.1", "Foo.Bar", "/", "{}", "InvalidAction", 400},
 	{"POST", "application/x-amz-json-1.0", "AmazonRDSv19.Foo", "/", "{}", "InvalidAction", 400},
