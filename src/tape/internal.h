@@ -166,7 +166,7 @@ void packs_unref(struct tape *tape, struct pack *pack);
 /* For pack_read() and pack_scan(). */
 struct pack_reader packs_reader(struct tape *tape, const struct pack *pack);
 /* A segment of the pack has been dropped: the last one takes the file along.  Lock not held. */
-int packs_drop(struct tape *tape, struct pack *pack);
+int packs_drop(struct tape *tape, struct pack *pack, bool last);
 /* Who reads files of segments.  Lock held; returns what to give back. */
 unsigned packs_begin_reading(struct tape *tape);
 void packs_end_reading(struct tape *tape, unsigned turn);

@@ -6,7 +6,7 @@
 #include "disk/disk.h"
 
 struct listing {
-	uint64_t *segments, *indexes, *packs; /* LSNs, ascending */
+	uint64_t *segments, *indexes, *packs; /* LSNs, of packs their ids; ascending */
 	size_t segment_count, segment_room;
 	size_t index_count, index_room;
 	size_t pack_count, pack_room;

@@ -27,9 +27,10 @@ static inline const char *index_name(char name[TAPE_NAME_MAX], uint64_t lsn)
 	snprintf(name, TAPE_NAME_MAX, TAPE_FOLDER "/%016" PRIx64 ".idx", lsn);
 	return name;
 }
-static inline const char *pack_name(char name[TAPE_NAME_MAX], uint64_t lsn)
+/* `id`: pack_id(). */
+static inline const char *pack_name(char name[TAPE_NAME_MAX], uint64_t id)
 {
-	snprintf(name, TAPE_NAME_MAX, TAPE_FOLDER "/%016" PRIx64 ".pack", lsn);
+	snprintf(name, TAPE_NAME_MAX, TAPE_FOLDER "/%016" PRIx64 ".pack", id);
 	return name;
 }
 static inline const char *spare_name(char name[TAPE_NAME_MAX], unsigned i)

@@ -38,8 +38,26 @@
 #define PACK_GROUPS_MAX (1u << 22)
 #define PACK_NONE UINT32_MAX
 
+/*
+ * A pack that is made of others has a generation beyond theirs, and stands for what they stood for.
+ * Its file is called by its id, the two in one number: segments are a multiple of 4096 bytes long.
+ */
+#define PACK_GENERATIONS 4096
+static inline uint64_t pack_id(uint64_t lsn, unsigned generation)
+{
+	return lsn + generation;
+}
+static inline unsigned pack_id_generation(uint64_t id)
+{
+	return id % PACK_GENERATIONS;
+}
+static inline uint64_t pack_id_lsn(uint64_t id)
+{
+	return id - pack_id_generation(id);
+}
+
 struct pack {
-	uint64_t lsn, segment_bytes;
+	uint64_t id, lsn, segment_bytes;
 	uint64_t table; /* offset of the tables */
 	uint64_t bytes; /* of the file */
 	uint32_t segments, groups, data_groups, table_crc;
@@ -99,11 +117,11 @@ void pack_show(const struct pack_entry *entry, struct tape_record *ret);
  */
 
 /*
- * Find out what the pack at `lsn` is.  The caller frees *ret, and *ret_table (its table; may be
+ * Find out what the pack with this id is.  The caller frees *ret, and *ret_table (its table; may be
  * NULL).  -ENOENT, -EBADMSG when neither of the copies of its description is good,
  * -EPROTONOSUPPORT, or the disk's.
  */
-int pack_load(struct disk *disk, uint64_t lsn, uint64_t segment_bytes, uint32_t seed,
+int pack_load(struct disk *disk, uint64_t id, uint64_t segment_bytes, uint32_t seed,
 	      struct pack **ret, void **ret_table);
 
 struct pack_reader {
@@ -123,6 +141,14 @@ int pack_find(struct pack_reader *reader, uint64_t lsn, struct record *ret, void
 
 /* As tape_scan(), for what the pack has. */
 int pack_scan(struct pack_reader *reader, uint64_t from, uint64_t to, record_fn fn, void *arg,
+	      struct problem *why);
+
+/*
+ * Call `fn` for each record that begins in [from, to), the tape's own included, whose head has been
+ * checked; its data has not.  Returns what `fn` returned when that is not 0, or as pack_scan().
+ */
+typedef int (*pack_entry_fn)(const struct pack_entry *entry, void *arg);
+int pack_walk(struct pack_reader *reader, uint64_t from, uint64_t to, pack_entry_fn fn, void *arg,
 	      struct problem *why);
 
 /* --- Writing (pack_write.c) ---------------------------------------------------------------------

@@ -55,7 +55,7 @@ static int read_table(struct disk_file *file, const struct pack *pack, uint32_t 
 	return r < 0 ? r : pack_check_table(pack, ret);
 }
 
-int pack_load(struct disk *disk, uint64_t lsn, uint64_t segment_bytes, uint32_t seed,
+int pack_load(struct disk *disk, uint64_t id, uint64_t segment_bytes, uint32_t seed,
 	      struct pack **ret, void **ret_table)
 {
 	CLEANUP(disk_file) struct disk_file *file = NULL;
@@ -65,12 +65,13 @@ int pack_load(struct disk *disk, uint64_t lsn, uint64_t segment_bytes, uint32_t 
 	uint64_t size;
 	int r;
 
-	r = disk_open(disk, pack_name(name, lsn), DISK_READ_ONLY, &file);
+	r = disk_open(disk, pack_name(name, id), DISK_READ_ONLY, &file);
 	if (r < 0)
 		return r;
-	r = read_header(file, lsn, segment_bytes, seed, &pack);
+	r = read_header(file, pack_id_lsn(id), segment_bytes, seed, &pack);
 	if (r < 0)
 		return r;
+	pack.id = id;
 	r = disk_file_size(file, &size);
 	if (r < 0)
 		return r;
@@ -99,15 +100,15 @@ static void group_put(struct pack_reader *reader, struct unpacked_group **group)
 static int get_table(struct pack_reader *reader, struct unpacked_group **ret)
 {
 	const struct pack *pack = reader->pack;
-	struct unpacked_group *table = unpacked_get(reader->cache, pack->lsn, PACK_NONE);
+	struct unpacked_group *table = unpacked_get(reader->cache, pack->id, PACK_NONE);
 	struct files_slot *slot;
 	int r;
 
 	if (!table) {
-		r = files_get(reader->files, pack->lsn, &slot);
+		r = files_get(reader->files, pack->id, &slot);
 		if (r < 0)
 			return r;
-		table = unpacked_new(pack->lsn, PACK_NONE, pack_table_size(pack));
+		table = unpacked_new(pack->id, PACK_NONE, pack_table_size(pack));
 		r = read_table(slot->file, pack, reader->seed, table->bytes);
 		files_put(reader->files, slot);
 		if (r < 0) {
@@ -124,7 +125,7 @@ static int read_packed(struct pack_reader *reader, uint32_t number, const struct
 		       void *buf)
 {
 	struct files_slot *slot;
-	int r = files_get(reader->files, reader->pack->lsn, &slot);
+	int r = files_get(reader->files, reader->pack->id, &slot);
 
 	if (r < 0)
 		return r;
@@ -143,7 +144,7 @@ struct trouble {
 static int get_group(struct pack_reader *reader, const void *table, uint32_t number,
 		     struct unpacked_group **ret, struct trouble *trouble)
 {
-	struct unpacked_group *found = unpacked_get(reader->cache, reader->pack->lsn, number);
+	struct unpacked_group *found = unpacked_get(reader->cache, reader->pack->id, number);
 	struct unpacked_group *base = NULL;
 	CLEANUP(free) uint8_t *packed = NULL;
 	struct pack_group group;
@@ -160,7 +161,7 @@ static int get_group(struct pack_reader *reader, const void *table, uint32_t num
 		packed = xmalloc(group.packed);
 		r = read_packed(reader, number, &group, packed);
 		if (r == 0) {
-			found = unpacked_new(reader->pack->lsn, number, group.size);
+			found = unpacked_new(reader->pack->id, number, group.size);
 			r = pack_unpack(&group, packed, base ? base->bytes : NULL,
 					base ? base->size : 0, found->bytes);
 			if (r == 0)
@@ -198,7 +199,7 @@ static int bad_pack(struct pack_reader *reader, int r, uint64_t lsn, const struc
 {
 	char name[TAPE_NAME_MAX];
 
-	pack_name(name, reader->pack->lsn);
+	pack_name(name, reader->pack->id);
 	if (r == -EBADMSG)
 		return problem(why, r,
 			       "%s: offset %" PRIu64 " is damaged: the record at LSN %" PRIu64
@@ -348,7 +349,7 @@ int pack_find(struct pack_reader *reader, uint64_t lsn, struct record *ret, void
 
 struct range {
 	uint64_t from, to;
-	record_fn fn;
+	pack_entry_fn fn;
 	void *arg;
 	uint64_t at; /* the record last looked at, for the problem */
 };
@@ -358,7 +359,6 @@ static int scan_group(struct pack_reader *reader, const struct unpacked_group *h
 		      struct range *range, int *ret_r)
 {
 	struct pack_cursor cursor = {heads->bytes, heads->bytes + heads->size, range->at};
-	struct tape_record record;
 	struct pack_entry entry;
 	int r;
 
@@ -370,10 +370,9 @@ static int scan_group(struct pack_reader *reader, const struct unpacked_group *h
 			*ret_r = -EBADMSG;
 			return 0;
 		}
-		if (entry.record.lsn < range->from || record_is_own(&entry.record))
+		if (entry.record.lsn < range->from)
 			continue;
-		pack_show(&entry, &record);
-		r = range->fn(&record, range->arg);
+		r = range->fn(&entry, range->arg);
 		if (r)
 			return r;
 	}
@@ -406,7 +405,7 @@ static int scan_groups(struct pack_reader *reader, const void *table, struct ran
 	return r;
 }
 
-int pack_scan(struct pack_reader *reader, uint64_t from, uint64_t to, record_fn fn, void *arg,
+int pack_walk(struct pack_reader *reader, uint64_t from, uint64_t to, pack_entry_fn fn, void *arg,
 	      struct problem *why)
 {
 	struct range range = {from, to, fn, arg, reader->pack->lsn};
@@ -421,4 +420,26 @@ int pack_scan(struct pack_reader *reader, uint64_t from, uint64_t to, record_fn 
 	if (r)
 		return r;
 	return r_read < 0 ? bad_pack(reader, r_read, range.at, &trouble, why) : 0;
+}
+
+struct scan {
+	record_fn fn;
+	void *arg;
+};
+
+static int show_entry(const struct pack_entry *entry, void *arg)
+{
+	const struct scan *scan = arg;
+	struct tape_record record;
+
+	if (record_is_own(&entry->record))
+		return 0;
+	pack_show(entry, &record);
+	return scan->fn(&record, scan->arg);
+}
+
+int pack_scan(struct pack_reader *reader, uint64_t from, uint64_t to, record_fn fn, void *arg,
+	      struct problem *why)
+{
+	return pack_walk(reader, from, to, show_entry, &(struct scan){fn, arg}, why);
 }

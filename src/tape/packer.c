@@ -1,11 +1,13 @@
 /*
- * Putting packs in the place of segments, while all else goes on.
+ * Putting packs in the place of segments, and of smaller packs, while all else goes on.
  *
- *	1. the segments' records are read and checked; the pack is written as pack.tmp and synced
+ *	1. the records are read and checked; the pack is written as pack.tmp and synced
  *	2. it is read back, every byte
- *	3. it gets its name, durably: from now on recovery takes it and not the segments
+ *	3. it gets its name, durably: from now on recovery takes it and not the segments, nor a
+ *	   pack of an earlier generation
  *	4. the list of segments is changed: who looks from now on finds the pack
- *	5. who looked before is waited for; the segments' files are removed, or become spares
+ *	5. who looked before is waited for; the segments' files are removed, or become spares, and
+ *	   the files of packs that it replaces are removed
  */
 #include "tape/internal.h"
 #include "tape/walk.h"
@@ -17,6 +19,8 @@
 
 #define LEVEL_DEFAULT 5
 #define PERCENT_MAX_DEFAULT 75
+/* Of unpacked groups, while packs are made anew: those that are read side by side stay. */
+#define UNPACKED_BYTES ((size_t)32 << 20)
 
 /* --- Who has a pack, who reads files -------------------------------------------------------- */
 
@@ -34,11 +38,13 @@ void packs_unref(struct tape *tape, struct pack *pack)
 		return;
 	pthread_mutex_lock(&tape->lock);
 	last = --pack->refs == 0;
+	if (pack->left == 0) /* its replacement may wait for this: wait_for_pack() */
+		pthread_cond_broadcast(&tape->changed);
 	pthread_mutex_unlock(&tape->lock);
 	if (!last)
 		return;
-	files_forget(&tape->pack_files, pack->lsn);
-	unpacked_forget(&tape->unpacked, pack->lsn);
+	files_forget(&tape->pack_files, pack->id);
+	unpacked_forget(&tape->unpacked, pack->id);
 	free(pack);
 }
 
@@ -69,24 +75,18 @@ uint64_t tape_pack_debt(struct tape *tape)
 	return atomic_load(&tape->pack_debt);
 }
 
-static int remove_pack(struct tape *tape, uint64_t lsn)
+static int remove_pack(struct tape *tape, uint64_t id)
 {
 	char name[TAPE_NAME_MAX];
-	int r = disk_remove(tape->disk, pack_name(name, lsn));
+	int r = disk_remove(tape->disk, pack_name(name, id));
 
 	return r < 0 ? r : disk_sync_names(tape->disk, TAPE_FOLDER);
 }
 
-int packs_drop(struct tape *tape, struct pack *pack)
+int packs_drop(struct tape *tape, struct pack *pack, bool last)
 {
-	bool last;
-	int r = 0;
+	int r = last ? remove_pack(tape, pack->id) : 0;
 
-	pthread_mutex_lock(&tape->lock);
-	last = --pack->left == 0;
-	pthread_mutex_unlock(&tape->lock);
-	if (last)
-		r = remove_pack(tape, pack->lsn);
 	packs_unref(tape, pack);
 	return r;
 }
@@ -130,7 +130,10 @@ struct packer {
 	uint64_t lsn, data_bytes;
 	unsigned count;
 	struct summary *summaries;
-	struct disk_file **files; /* of the segments */
+	struct disk_file **files; /* of the segments that are in no pack */
+	struct pack **packs;      /* references, of those that are in one; one for each segment */
+	uint64_t id;              /* of the new one */
+	struct unpacked unpacked; /* of theirs: readers keep what they have in the tape's */
 	struct buffer heads;
 	struct pack_item *items;
 	size_t item_count, item_room;
@@ -139,9 +142,13 @@ struct packer {
 
 static void packer_done(struct packer *p)
 {
-	for (unsigned i = 0; i < p->count; i++)
+	for (unsigned i = 0; i < p->count; i++) {
 		disk_file_close(p->files[i]);
+		packs_unref(p->tape, p->packs[i]);
+	}
+	unpacked_done(&p->unpacked);
 	free(p->files);
+	free(p->packs);
 	free(p->summaries);
 	free(p->items);
 	buffer_done(&p->heads);
@@ -175,9 +182,8 @@ static int damaged(struct packer *p, uint64_t segment, uint64_t at)
 		       segment_name(name, segment), at - segment, at);
 }
 
-static void add_item(struct packer *p, const struct walk_record *found)
+static void add_item(struct packer *p, const struct record *record, const uint8_t *head)
 {
-	const struct record *record = &found->record;
 	struct tape_place place = {0};
 	struct tape_record shown;
 	struct pack_item item = {
@@ -187,10 +193,10 @@ static void add_item(struct packer *p, const struct walk_record *found)
 		.head = p->heads.size,
 	};
 
-	buffer_put(&p->heads, found->bytes, item.head_size);
+	buffer_put(&p->heads, head, item.head_size);
 	if (record->data_size) {
 		record_show(record, &shown);
-		shown.meta = found->bytes + sizeof(struct tape_record_header);
+		shown.meta = head + sizeof(struct tape_record_header);
 		if (p->options->place)
 			p->options->place(&shown, p->options->arg, &place);
 		item.object = place.object;
@@ -202,6 +208,33 @@ static void add_item(struct packer *p, const struct walk_record *found)
 	p->items[p->item_count++] = item;
 }
 
+/* The first of its pack, of the segments that are in one. */
+static bool begins_pack(const struct packer *p, unsigned i)
+{
+	return p->packs[i] && (i == 0 || p->packs[i] != p->packs[i - 1]);
+}
+
+static int add_entry(const struct pack_entry *entry, void *arg)
+{
+	struct packer *p = arg;
+
+	add_item(p, &entry->record, entry->head);
+	return p->item_count % 1024 == 0 && !go_on(0, p) ? -ECANCELED : 0;
+}
+
+static struct pack_reader reader_of(struct packer *p, unsigned i)
+{
+	return (struct pack_reader){p->packs[i], &p->tape->pack_files, &p->unpacked, p->tape->seed};
+}
+
+/* Its data is checked when it is read. */
+static int collect_packed(struct packer *p, unsigned i)
+{
+	struct pack_reader reader = reader_of(p, i);
+
+	return pack_walk(&reader, p->summaries[i].lsn, p->summaries[i].end, add_entry, p, p->why);
+}
+
 /* Every record of the segment, checked. */
 static int collect(struct packer *p, unsigned i)
 {
@@ -210,6 +243,8 @@ static int collect(struct packer *p, unsigned i)
 	struct walk_record found;
 	int r;
 
+	if (p->packs[i])
+		return collect_packed(p, i);
 	walk_init(&walk, p->files[i], summary->lsn, p->tape->options.segment_bytes, p->tape->seed);
 	while (walk.at < summary->end) {
 		r = walk_next(&walk, &found);
@@ -218,7 +253,7 @@ static int collect(struct packer *p, unsigned i)
 					     summary->lsn);
 		if (r == 0 || !found.data_ok)
 			return damaged(p, summary->lsn, r ? found.record.lsn : walk.at);
-		add_item(p, &found);
+		add_item(p, &found.record, found.bytes);
 		if (p->item_count % 1024 == 0 && !go_on(0, p))
 			return -ECANCELED;
 	}
@@ -230,11 +265,14 @@ static int read_item(const struct pack_item *item, void *buf, void *arg)
 	struct packer *p = arg;
 	uint64_t bytes = p->tape->options.segment_bytes, in_segment = item->lsn % bytes;
 	const uint8_t *head = p->heads.data + item->head;
+	unsigned i = (item->lsn - p->lsn) / bytes;
+	struct pack_reader reader = reader_of(p, i);
 	struct record record;
 	ssize_t n;
 
-	n = disk_file_read(p->files[(item->lsn - p->lsn) / bytes], buf, item->data_size,
-			   in_segment + item->head_size);
+	if (p->packs[i])
+		return pack_read(&reader, item->lsn, 0, buf, item->data_size, p->why);
+	n = disk_file_read(p->files[i], buf, item->data_size, in_segment + item->head_size);
 	if (n < 0)
 		return problem_errno(p->why, n, "cannot read the record at LSN %" PRIu64,
 				     item->lsn);
@@ -246,9 +284,21 @@ static int read_item(const struct pack_item *item, void *buf, void *arg)
 
 /* --- Steps 1 to 3 ----------------------------------------------------------------------------- */
 
-static int write_pack(struct packer *p)
+/* So much smaller than segments, and smaller than packs. */
+static uint64_t bytes_max(const struct packer *p)
 {
 	unsigned percent = p->options->percent_max ? p->options->percent_max : PERCENT_MAX_DEFAULT;
+	uint64_t segments = 0, packs = 0;
+
+	for (unsigned i = 0; i < p->count; i++) {
+		segments += !p->packs[i];
+		packs += begins_pack(p, i) ? p->packs[i]->bytes : 0;
+	}
+	return segments * p->tape->options.segment_bytes / 100 * percent + packs;
+}
+
+static int write_pack(struct packer *p)
+{
 	uint64_t bytes = p->tape->options.segment_bytes, written;
 	struct pack_input input = {
 		.lsn = p->lsn,
@@ -263,7 +313,7 @@ static int write_pack(struct packer *p)
 		.read = read_item,
 		.go_on = go_on,
 		.arg = p,
-		.bytes_max = p->count * bytes / 100 * percent,
+		.bytes_max = bytes_max(p),
 	};
 	int r = pack_write(p->tape->disk, TAPE_NEW_PACK_NAME, &input, &written);
 
@@ -307,16 +357,35 @@ static int name_pack(struct packer *p, struct pack **ret)
 	char name[TAPE_NAME_MAX];
 	int r;
 
-	r = disk_rename(tape->disk, TAPE_NEW_PACK_NAME, pack_name(name, p->lsn));
+	r = disk_rename(tape->disk, TAPE_NEW_PACK_NAME, pack_name(name, p->id));
 	if (r == 0)
 		r = disk_sync_names(tape->disk, TAPE_FOLDER);
 	if (r == 0)
-		r = pack_load(tape->disk, p->lsn, tape->options.segment_bytes, tape->seed, ret,
+		r = pack_load(tape->disk, p->id, tape->options.segment_bytes, tape->seed, ret,
 			      NULL);
 	return r < 0 ? problem_errno(p->why, r, "cannot put %s in place", name) : 0;
 }
 
 /* --- Steps 4 and 5 ---------------------------------------------------------------------------- */
+
+/* Nobody has it but `ours`, and on the list it is no more.  Lock held, dropped meanwhile. */
+static void wait_for_pack(struct tape *tape, const struct pack *pack, unsigned ours)
+{
+	while (pack->refs > ours)
+		pthread_cond_wait(&tape->changed, &tape->lock);
+}
+
+static void wait_for_packs(struct packer *p)
+{
+	for (unsigned i = 0; i < p->count; i++) {
+		unsigned ours = 0;
+
+		for (unsigned j = 0; j < p->count; j++)
+			ours += p->packs[j] == p->packs[i];
+		if (begins_pack(p, i))
+			wait_for_pack(p->tape, p->packs[i], ours);
+	}
+}
 
 static void switch_over(struct packer *p, struct pack *pack)
 {
@@ -327,21 +396,28 @@ static void switch_over(struct packer *p, struct pack *pack)
 	for (unsigned i = 0; i < p->count; i++) {
 		struct segment *segment = segments_find(tape, p->summaries[i].lsn);
 
-		assert(segment && segment->state == SEGMENT_SEALED && !segment->pack);
+		assert(segment && segment->state == SEGMENT_SEALED && segment->pack == p->packs[i]);
+		if (segment->pack) {
+			segment->pack->left--;
+			segment->pack->refs--; /* not the last: there is ours */
+		}
 		segment->pack = pack;
 		index_unref(take(segment->index));
 	}
 	packs_count_debt(tape);
 	wait_for_readers(tape);
+	wait_for_packs(p);
 	pthread_mutex_unlock(&tape->lock);
 }
 
-static int discard_segments(struct packer *p)
+static int discard_old(struct packer *p)
 {
 	int r, first = 0;
 
 	for (unsigned i = 0; i < p->count; i++) {
-		r = segments_discard(p->tape, p->summaries[i].lsn);
+		r = !p->packs[i]        ? segments_discard(p->tape, p->summaries[i].lsn)
+		    : begins_pack(p, i) ? remove_pack(p->tape, p->packs[i]->id)
+					: 0;
 		first = first ? first : r;
 	}
 	return first < 0 ? problem_errno(p->why, first, "cannot remove what has been packed") : 0;
@@ -349,12 +425,26 @@ static int discard_segments(struct packer *p)
 
 /* --- All of it -------------------------------------------------------------------------------- */
 
+/* When in doubt it is. */
+static bool is_shared(struct packer *p, const struct pack *pack)
+{
+	char name[TAPE_NAME_MAX];
+	unsigned links;
+
+	return disk_links(p->tape->disk, pack_name(name, pack->id), &links) < 0 || links > 1;
+}
+
 static int open_segments(struct packer *p)
 {
 	char name[TAPE_NAME_MAX];
 	int r = 0;
 
 	for (unsigned i = 0; i < p->count && r == 0; i++) {
+		if (begins_pack(p, i) && is_shared(p, p->packs[i]))
+			return problem(p->why, -EMLINK, "%s is another volume's too",
+				       pack_name(name, p->packs[i]->id));
+		if (p->packs[i])
+			continue;
 		segment_name(name, p->summaries[i].lsn);
 		r = disk_open(p->tape->disk, name, DISK_READ_ONLY, &p->files[i]);
 		if (r < 0)
@@ -386,7 +476,36 @@ static int pack(struct packer *p)
 		return r;
 	}
 	switch_over(p, made);
-	return discard_segments(p);
+	return discard_old(p);
+}
+
+/* All that is left of each pack is there, and it is not one pack alone.  Lock held. */
+static bool packs_are_whole(const struct packer *p)
+{
+	unsigned units = 0;
+
+	for (unsigned i = 0; i < p->count; i++) {
+		unsigned count = 0;
+
+		units += !p->packs[i] || begins_pack(p, i);
+		for (unsigned j = 0; p->packs[i] && j < p->count; j++)
+			count += p->packs[j] == p->packs[i];
+		if (p->packs[i] && count != p->packs[i]->left)
+			return false;
+	}
+	return units > 1 || !p->packs[0];
+}
+
+/* What comes after all that it replaces.  False when there are no more numbers. */
+static bool choose_id(struct packer *p)
+{
+	unsigned generation = 0;
+
+	for (unsigned i = 0; i < p->count; i++)
+		if (p->packs[i])
+			generation = MAX(generation, pack_id_generation(p->packs[i]->id) + 1);
+	p->id = pack_id(p->lsn, generation);
+	return generation < PACK_GENERATIONS;
 }
 
 /* Copy what is to be packed off the list.  Lock held. */
@@ -400,11 +519,12 @@ static int choose(struct packer *p)
 
 		if (!segment || segment->summary.lsn != p->lsn + i * bytes)
 			return -ENOENT;
-		if (segment->state != SEGMENT_SEALED || segment->pack)
+		if (segment->state != SEGMENT_SEALED)
 			return -EBUSY;
 		p->summaries[i] = segment->summary;
+		p->packs[i] = segment->pack ? packs_ref(segment->pack) : NULL;
 	}
-	return 0;
+	return packs_are_whole(p) && choose_id(p) ? 0 : -EBUSY;
 }
 
 static int begin(struct packer *p)
@@ -451,6 +571,8 @@ int tape_pack(struct tape *tape, uint64_t lsn, unsigned count,
 		return -EINVAL;
 	p.summaries = xcalloc(count, sizeof *p.summaries);
 	p.files = xcalloc(count, sizeof *p.files);
+	p.packs = xcalloc(count, sizeof *p.packs);
+	unpacked_init(&p.unpacked, UNPACKED_BYTES);
 	r = begin(&p);
 	if (r == 0) {
 		r = pack(&p);

@@ -43,9 +43,9 @@ struct recovery {
 		struct summary summary;
 		bool has_file; /* too */
 		bool taken;    /* on the tape's list */
-	} * packed;            /* segments in packs, by LSN */
+	} * packed;            /* segments in packs */
 	size_t packed_count, packed_room;
-	uint64_t *bad_packs; /* whose segments are still there */
+	uint64_t *bad_packs; /* ids of those whose segments are still there, or in a later pack */
 	size_t bad_pack_count, bad_pack_room;
 };
 
@@ -110,20 +110,58 @@ static void add_packed(struct recovery *rec, struct pack *pack, const void *tabl
 	}
 }
 
+static void note_bad_pack(struct recovery *rec, uint64_t id)
+{
+	xgrow(rec->bad_packs, rec->bad_pack_count, rec->bad_pack_room);
+	rec->bad_packs[rec->bad_pack_count++] = id;
+}
+
+/* A pack that has been visited before, which is of a later generation, was made from it. */
+static bool is_replaced(struct recovery *rec, const struct pack *pack)
+{
+	for (uint32_t i = 0; i < pack->segments; i++) {
+		const struct packed *packed = find_packed(rec, pack->lsn + i * pack->segment_bytes);
+
+		if (packed && pack_id_generation(packed->pack->id) > pack_id_generation(pack->id))
+			return true;
+	}
+	return false;
+}
+
+/* The segment's file is there, or another pack with it. */
+static bool is_elsewhere(const struct recovery *rec, uint64_t id)
+{
+	for (size_t i = 0; i < rec->listing.pack_count; i++)
+		if (rec->listing.packs[i] < id &&
+		    pack_id_lsn(rec->listing.packs[i]) == pack_id_lsn(id))
+			return true;
+	return is_listed(rec, pack_id_lsn(id));
+}
+
 /* A pack that cannot be used is none when what it was made from is still there. */
-static int visit_pack(struct recovery *rec, uint64_t lsn)
+static int visit_pack(struct recovery *rec, uint64_t id)
 {
 	struct tape *tape = rec->tape;
 	CLEANUP(free) void *table = NULL;
+	uint64_t lsn = pack_id_lsn(id);
 	char name[TAPE_NAME_MAX];
 	struct pack *pack;
 	int r;
 
-	pack_name(name, lsn);
-	r = lsn % tape->options.segment_bytes == 0 && lsn < LSN_LIMIT && !find_packed(rec, lsn)
-		    ? pack_load(tape->disk, lsn, tape->options.segment_bytes, tape->seed, &pack,
+	pack_name(name, id);
+	r = lsn % tape->options.segment_bytes == 0 && lsn < LSN_LIMIT
+		    ? pack_load(tape->disk, id, tape->options.segment_bytes, tape->seed, &pack,
 				&table)
 		    : -EBADMSG;
+	if (r == 0 && is_replaced(rec, pack)) {
+		note_bad_pack(rec, id);
+		free(pack);
+		return 0;
+	}
+	if (r == 0 && find_packed(rec, lsn)) {
+		free(pack);
+		r = -EBADMSG;
+	}
 	if (r == 0) {
 		add_packed(rec, pack, table);
 		return 0;
@@ -133,18 +171,30 @@ static int visit_pack(struct recovery *rec, uint64_t lsn)
 			       name);
 	if (r != -EBADMSG)
 		return problem_errno(rec->why, r, "cannot read %s", name);
-	if (!is_listed(rec, lsn) && !tape->options.accept_loss)
+	if (!is_elsewhere(rec, id) && !tape->options.accept_loss)
 		return problem(rec->why, r, "%s is damaged: what it holds cannot be found any more",
 			       name);
-	xgrow(rec->bad_packs, rec->bad_pack_count, rec->bad_pack_room);
-	rec->bad_packs[rec->bad_pack_count++] = lsn;
+	note_bad_pack(rec, id);
 	return 0;
 }
 
+static int compare_packs(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	if (pack_id_generation(x) != pack_id_generation(y))
+		return pack_id_generation(x) > pack_id_generation(y) ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+/* The latest generation first: it stands for what it was made from. */
 static int find_packs(struct recovery *rec)
 {
 	int r = 0;
 
+	if (rec->listing.pack_count)
+		qsort(rec->listing.packs, rec->listing.pack_count, sizeof *rec->listing.packs,
+		      compare_packs);
 	for (size_t i = 0; i < rec->listing.pack_count && r == 0; i++)
 		r = visit_pack(rec, rec->listing.packs[i]);
 	return r;
@@ -595,6 +645,9 @@ static int sweep_packs(struct recovery *rec)
 	char name[TAPE_NAME_MAX];
 	int r = rec->listing.new_pack ? remove_file(rec, TAPE_NEW_PACK_NAME) : 0;
 
+	/* Not before the name of what stands for them is durable. */
+	if (r == 0 && rec->listing.pack_count)
+		r = disk_sync_names(rec->tape->disk, TAPE_FOLDER);
 	for (size_t i = 0; r == 0 && i < rec->packed_count; i++)
 		if (rec->packed[i].has_file)
 			r = remove_file(rec, segment_name(name, rec->packed[i].summary.lsn));
@@ -665,7 +718,7 @@ static int sweep_rest(struct recovery *rec, bool damaged)
 			packed->pack->left--;
 			r = packed->pack->left
 				    ? 0
-				    : remove_file(rec, pack_name(name, packed->pack->lsn));
+				    : remove_file(rec, pack_name(name, packed->pack->id));
 			continue;
 		}
 		r = has_whole_size(rec, segment_name(name, lsn));

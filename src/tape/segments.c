@@ -121,6 +121,7 @@ int tape_segments(struct tape *tape, int (*fn)(const struct tape_segment *segmen
 	copies = xcalloc(count, sizeof *copies);
 	for (size_t i = 0; i < count; i++) {
 		const struct summary *summary = &tape->segments[i]->summary;
+		const struct pack *pack = tape->segments[i]->pack;
 
 		copies[i] = (struct tape_segment){
 			.lsn = summary->lsn,
@@ -130,7 +131,10 @@ int tape_segments(struct tape *tape, int (*fn)(const struct tape_segment *segmen
 			.records = summary->records,
 			.data_bytes = summary->data_bytes,
 			.sealed = tape->segments[i]->state == SEGMENT_SEALED,
-			.packed = tape->segments[i]->pack != NULL,
+			.packed = pack != NULL,
+			.pack = pack ? pack->id : 0,
+			.pack_segments = pack ? pack->left : 0,
+			.pack_bytes = pack ? pack->bytes : 0,
 		};
 	}
 	pthread_mutex_unlock(&tape->lock);
@@ -268,6 +272,7 @@ int tape_drop(struct tape *tape, uint64_t lsn)
 {
 	struct segment *segment;
 	struct pack *pack;
+	bool last;
 	int r;
 
 	if (tape->options.read_only)
@@ -284,9 +289,10 @@ int tape_drop(struct tape *tape, uint64_t lsn)
 	}
 	list_remove(tape, segment);
 	packs_count_debt(tape);
+	pack = segment->pack;
+	last = pack && --pack->left == 0;
 	pthread_mutex_unlock(&tape->lock);
 
-	pack = segment->pack;
 	segment_free(segment);
-	return pack ? packs_drop(tape, pack) : segments_discard(tape, lsn);
+	return pack ? packs_drop(tape, pack, last) : segments_discard(tape, lsn);
 }

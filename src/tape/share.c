@@ -25,7 +25,7 @@ struct share {
 
 /* What is to be done about one segment. */
 struct part {
-	uint64_t lsn, end, pack_lsn;
+	uint64_t lsn, end, pack_id;
 	bool sealed, packed;
 };
 
@@ -42,7 +42,7 @@ static bool look_at(struct share *s, uint64_t lsn, struct part *ret)
 		*ret = (struct part){
 			.lsn = lsn,
 			.end = MIN(segment->summary.end, s->end),
-			.pack_lsn = segment->pack ? segment->pack->lsn : 0,
+			.pack_id = segment->pack ? segment->pack->id : 0,
 			.sealed = segment->state == SEGMENT_SEALED,
 			.packed = segment->pack != NULL,
 		};
@@ -51,10 +51,10 @@ static bool look_at(struct share *s, uint64_t lsn, struct part *ret)
 }
 
 /* Some segments may have been brought along by the pack already. */
-static int link_pack(struct share *s, uint64_t lsn)
+static int link_pack(struct share *s, uint64_t id)
 {
 	char name[TAPE_NAME_MAX];
-	int r = disk_link(s->tape->disk, pack_name(name, lsn), s->to, name);
+	int r = disk_link(s->tape->disk, pack_name(name, id), s->to, name);
 
 	return r == -EEXIST ? 0 : r;
 }
@@ -121,7 +121,7 @@ static int share_segment(struct share *s, uint64_t lsn)
 	for (int i = 0; i < ATTEMPTS && r == -ENOENT; i++) {
 		if (!look_at(s, lsn, &part))
 			break;
-		r = part.packed   ? link_pack(s, part.pack_lsn)
+		r = part.packed   ? link_pack(s, part.pack_id)
 		    : part.sealed ? link_segment(s, lsn)
 				  : copy_segment(s, &part);
 	}

@@ -178,6 +178,9 @@ struct tape_segment {
 	uint64_t data_bytes; /* sum of the records' data */
 	bool sealed;
 	bool packed;
+	uint64_t pack;          /* which one: those of one pack have the same number */
+	unsigned pack_segments; /* so many of it are there */
+	uint64_t pack_bytes;    /* what the pack takes */
 };
 
 /* Call `fn` for each segment that is there, in order, until it returns non-zero, and return that.
@@ -234,10 +237,14 @@ struct tape_pack_options {
  * the time a read takes tells packed segments from others.  Dropping one of them frees nothing;
  * dropping the last frees the pack.
  *
- * Returns 0; -ENOENT, -EBUSY (not sealed, packed already, or another pack is being written);
- * -E2BIG when it would not be small enough; -EBADMSG when a record is damaged, with the place in
- * `why` (such segments stay as they are); -ECANCELED, also when one of them is dropped meanwhile;
- * or the disk's -errno.
+ * Some of the segments may be in packs already, if all that is there of each such pack is among
+ * them: the new pack takes its place, so that what they have in common is kept once.
+ *
+ * Returns 0; -ENOENT, -EBUSY (not sealed, one pack already, part of a pack, or another pack is
+ * being written); -EMLINK when a pack among them is another tape's too (see tape_share()): making
+ * it anew would take room; -E2BIG when it would not be small enough, or no smaller than the packs
+ * it was to replace; -EBADMSG when a record is damaged, with the place in `why` (such segments stay
+ * as they are); -ECANCELED, also when one of them is dropped meanwhile; or the disk's -errno.
  */
 int tape_pack(struct tape *tape, uint64_t lsn, unsigned count,
 	      const struct tape_pack_options *options, struct problem *why);

@@ -510,15 +510,48 @@ static bool pack_goes_on(void *arg, uint64_t done, uint64_t total)
 	return go_on(v, v->done + (uint64_t)((double)done / total * v->segment_bytes));
 }
 
-static int verify_pack(struct verify *v, uint64_t lsn)
+/* From where to where a pack goes; nothing when it cannot be made sense of. */
+static void find_range(struct verify *v, uint64_t id, uint64_t *ret_from, uint64_t *ret_to)
+{
+	struct pack *pack;
+
+	*ret_from = *ret_to = pack_id_lsn(id);
+	if (pack_load(v->disk, id, v->segment_bytes, v->seed, &pack, NULL) < 0)
+		return;
+	*ret_to += pack->segments * pack->segment_bytes;
+	free(pack);
+}
+
+/* A pack of a later generation was made from this one, which is about to be removed. */
+static bool is_replaced(struct verify *v, uint64_t id)
+{
+	uint64_t from, to, other_from, other_to;
+	bool replaced = false;
+
+	find_range(v, id, &from, &to);
+	for (size_t i = 0; i < v->listing.pack_count && !replaced; i++) {
+		uint64_t other = v->listing.packs[i];
+
+		if (pack_id_generation(other) <= pack_id_generation(id))
+			continue;
+		find_range(v, other, &other_from, &other_to);
+		replaced = from < other_to && other_from < to;
+	}
+	return replaced;
+}
+
+static int verify_pack(struct verify *v, uint64_t id)
 {
 	struct pack_checker checker = {note_pack, see_packed, pack_goes_on, v};
+	uint64_t lsn = pack_id_lsn(id);
 	struct summary last;
 	struct pack pack;
 	int r;
 
 	v->lsn = lsn;
-	pack_name(v->name, lsn);
+	pack_name(v->name, id);
+	if (is_replaced(v, id))
+		return 0;
 	if (lsn < v->pack_to)
 		note(v, "%s: this is in the pack before it already", v->name);
 	r = pack_check(v->disk, v->name, lsn, v->segment_bytes, v->seed, &checker, &pack, &last);
@@ -541,7 +574,8 @@ static int verify_packs(struct verify *v, uint64_t lsn)
 {
 	int r = 0;
 
-	while (r == 0 && v->packs < v->listing.pack_count && v->listing.packs[v->packs] <= lsn)
+	while (r == 0 && v->packs < v->listing.pack_count &&
+	       pack_id_lsn(v->listing.packs[v->packs]) <= lsn)
 		r = verify_pack(v, v->listing.packs[v->packs++]);
 	return r;
 }

@@ -17,7 +17,9 @@
 #define VOLUME_INCOMPAT_PACKS 1 /* there are packs in the place of segments */
 /* Files may have further names in other volumes: those are not to be changed in place. */
 #define VOLUME_INCOMPAT_SHARED 2
-#define VOLUME_INCOMPAT_KNOWN (VOLUME_INCOMPAT_PACKS | VOLUME_INCOMPAT_SHARED)
+#define VOLUME_INCOMPAT_REPACKED 4 /* there are packs that were made of packs */
+#define VOLUME_INCOMPAT_KNOWN \
+	(VOLUME_INCOMPAT_PACKS | VOLUME_INCOMPAT_SHARED | VOLUME_INCOMPAT_REPACKED)
 
 struct superblock {
 	le32 crc;           /* 0: CRC-32C of everything after it */

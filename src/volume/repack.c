@@ -16,11 +16,18 @@
 /*
  * A pack is made of so much tape: pages that are written again only much later have an older
  * version in it all the same.  Fewer, when the records are so many that knowing them all takes
- * memory.
+ * memory.  In the background so much is done at a time.
  */
-#define RUN_BYTES (UINT64_C(1) << 30)
+#define RUN_BYTES (UINT64_C(4) << 30)
+#define BATCH_BYTES (UINT64_C(1) << 30)
 #define RUN_SEGMENTS_MIN 16
 #define RUN_RECORDS_MAX 400000
+/*
+ * A pack is made anew together with what follows it, up to so much for what is new: so each record
+ * is packed a few times at most, however often somebody asks.
+ */
+#define PACKED_PERCENT 400
+#define PACKED_PERCENT_BACKGROUND 50
 /* In the background: younger segments wait, and those that are to be folded soon are left. */
 #define AGE_US INT64_C(10000000)
 #define LIFE_LEFT_PART 4
@@ -136,70 +143,153 @@ static void place(const struct tape_record *record, struct layout *layout, struc
  */
 
 struct run {
-	uint64_t from; /* not before this */
-	uint64_t segment_bytes;
-	unsigned count_max;
-	int64_t older_than_us, younger_than_us; /* its last record */
 	uint64_t lsn, records, data_bytes;
 	unsigned count;
+	unsigned packed;       /* the first of them, in packs that are taken along */
+	uint64_t packed_bytes; /* of those packs */
 };
 
-static bool goes_with(const struct run *run, const struct tape_segment *segment)
+/* What is looked for. */
+struct wanted {
+	uint64_t from; /* no segment before this, but in packs that are taken along */
+	uint64_t segment_bytes;
+	unsigned count_max;      /* in a pack */
+	unsigned batch_max;      /* of those in no pack yet */
+	unsigned packed_percent; /* of those in no pack yet, for taking a pack along */
+	int64_t older_than_us, younger_than_us; /* its last record */
+};
+
+struct segments {
+	struct tape_segment *all;
+	size_t count, room;
+};
+
+static int add_segment(const struct tape_segment *segment, void *arg)
 {
-	return run->count < run->count_max &&
-	       segment->lsn == run->lsn + run->count * run->segment_bytes &&
-	       run->records + segment->records <= RUN_RECORDS_MAX;
+	struct segments *segments = arg;
+
+	xgrow(segments->all, segments->count, segments->room);
+	segments->all[segments->count++] = *segment;
+	return 0;
 }
 
-/* Stops behind the first run. */
-static int find_run(const struct tape_segment *segment, void *arg)
+static bool fits(const struct wanted *wanted, const struct tape_segment *segment)
 {
-	struct run *run = arg;
-	bool fits = segment->sealed && !segment->packed && segment->lsn >= run->from &&
-		    segment->last_time_us <= run->older_than_us &&
-		    segment->last_time_us > run->younger_than_us;
+	return segment->sealed && !segment->packed && segment->lsn >= wanted->from &&
+	       segment->last_time_us <= wanted->older_than_us &&
+	       segment->last_time_us > wanted->younger_than_us;
+}
 
-	if (run->count == 0 && !fits)
-		return 0;
-	if (!fits || (run->count && !goes_with(run, segment)))
-		return 1;
-	if (run->count++ == 0)
-		run->lsn = segment->lsn;
+static void take_segment(const struct tape_segment *segment, struct run *run)
+{
+	run->count++;
 	run->records += segment->records;
 	run->data_bytes += segment->data_bytes;
-	return 0;
+}
+
+/* The first run of segments in no pack.  Where it begins. */
+static size_t find_batch(const struct wanted *wanted, const struct segments *segments,
+			 struct run *ret)
+{
+	const struct tape_segment *all = segments->all;
+	size_t first = 0;
+
+	*ret = (struct run){0};
+	while (first < segments->count && !fits(wanted, &all[first]))
+		first++;
+	for (size_t i = first; i < segments->count && fits(wanted, &all[i]); i++) {
+		if (ret->count == wanted->batch_max ||
+		    (ret->count && (all[i].lsn != all[i - 1].lsn + wanted->segment_bytes ||
+				    ret->records + all[i].records > RUN_RECORDS_MAX)))
+			break;
+		take_segment(&all[i], ret);
+	}
+	if (ret->count)
+		ret->lsn = all[first].lsn;
+	return first;
+}
+
+/*
+ * The pack that ends where the run begins is made anew with it, when it is small beside what is
+ * new: what is in both is kept once then.  0 when it is not, or how many segments it has.
+ */
+static unsigned take_pack(const struct wanted *wanted, const struct segments *segments,
+			  size_t first, struct run *run)
+{
+	const struct tape_segment *last = first ? &segments->all[first - 1] : NULL;
+	unsigned count = last && last->packed ? last->pack_segments : 0;
+	unsigned fresh = run->count - run->packed;
+	struct run with = *run;
+
+	if (count == 0 || count > first || run->count + count > wanted->count_max ||
+	    count * 100 > fresh * wanted->packed_percent)
+		return 0;
+	for (size_t i = first - count; i < first; i++) {
+		const struct tape_segment *segment = &segments->all[i];
+
+		if (!segment->packed || segment->pack != last->pack ||
+		    segment->last_time_us <= wanted->younger_than_us ||
+		    segment->lsn + (first - i) * wanted->segment_bytes != run->lsn)
+			return 0;
+		take_segment(segment, &with);
+	}
+	if (with.records > RUN_RECORDS_MAX)
+		return 0;
+	with.lsn = segments->all[first - count].lsn;
+	with.packed += count;
+	with.packed_bytes += last->pack_bytes;
+	*run = with;
+	return count;
+}
+
+static void find_run(struct volume *v, const struct wanted *wanted, struct run *ret)
+{
+	struct segments segments = {0};
+	unsigned count;
+	size_t first;
+
+	(void)tape_segments(v->tape, add_segment, &segments);
+	first = find_batch(wanted, &segments, ret);
+	while (ret->count && (count = take_pack(wanted, &segments, first, ret)))
+		first -= count;
+	free(segments.all);
 }
 
 /*
  * A pack gives its room back only when all of it has been folded, and folding may take as much as
  * was written: so that a full disk can always fold, a pack holds no more tape than the reserve.
  */
-static unsigned run_length(struct volume *v)
+static unsigned run_length(struct volume *v, uint64_t bytes)
 {
-	uint64_t count = MAX(RUN_BYTES / v->segment_bytes, (uint64_t)RUN_SEGMENTS_MIN);
+	uint64_t count = MAX(bytes / v->segment_bytes, (uint64_t)RUN_SEGMENTS_MIN);
 
 	count = MIN(count, (uint64_t)TAPE_PACK_SEGMENTS_MAX);
 	count = MIN(count, volume_reserve(v) / v->segment_bytes);
 	return MAX(count, (uint64_t)1);
 }
 
-/* `margin_us`: what has not so long to live is left alone. */
+/*
+ * The next run from `from` on.  `margin_us`: what has not so long to live is left alone.  In the
+ * background packs are made anew only where they were made of little.
+ */
 static bool choose_run(struct volume *v, uint64_t from, int64_t age_us, int64_t margin_us,
-		       struct run *ret)
+		       bool background, struct run *ret)
 {
 	int64_t now = volume_clock(v), window;
+	struct wanted wanted = {
+		.from = from,
+		.segment_bytes = v->segment_bytes,
+		.count_max = run_length(v, RUN_BYTES),
+		.batch_max = run_length(v, background ? BATCH_BYTES : RUN_BYTES),
+		.packed_percent = background ? PACKED_PERCENT_BACKGROUND : PACKED_PERCENT,
+	};
 
 	pthread_rwlock_rdlock(&v->lock);
 	window = v->window_us;
 	pthread_rwlock_unlock(&v->lock);
-	*ret = (struct run){
-		.from = from,
-		.segment_bytes = v->segment_bytes,
-		.count_max = run_length(v),
-		.older_than_us = now - age_us,
-		.younger_than_us = now - window + margin_us,
-	};
-	(void)tape_segments(v->tape, find_run, ret);
+	wanted.older_than_us = now - age_us;
+	wanted.younger_than_us = now - window + margin_us;
+	find_run(v, &wanted, ret);
 	return ret->count > 0;
 }
 
@@ -235,14 +325,15 @@ static bool run_goes_on(uint64_t done, uint64_t total, void *arg)
 						 MAX(work->total, work->before + total), work->arg);
 }
 
-static int pack_run(struct work *work, const struct run *run, struct problem *why)
+static int pack_once(struct work *work, const struct run *run, struct problem *why)
 {
 	struct tape_pack_options options = {
 		.place = place_record, .progress = run_goes_on, .arg = work};
 	struct volume *v = work->v;
 	int r;
 
-	r = volume_add_feature(v, VOLUME_INCOMPAT_PACKS);
+	r = volume_add_feature(v, VOLUME_INCOMPAT_PACKS |
+					  (run->packed ? VOLUME_INCOMPAT_REPACKED : 0));
 	if (r < 0)
 		return problem_errno(why, r, "cannot write the file 'volume'");
 	work->layout = (struct layout){0};
@@ -254,6 +345,21 @@ static int pack_run(struct work *work, const struct run *run, struct problem *wh
 	}
 	layout_done(&work->layout);
 	return r;
+}
+
+/* Packs that cannot be made anew, or not with profit, stay, and the rest is packed by itself. */
+static int pack_run(struct work *work, struct run *run, struct problem *why)
+{
+	uint64_t bytes = work->v->segment_bytes;
+	int r = pack_once(work, run, why);
+
+	if (!run->packed || (r != -EMLINK && r != -E2BIG && r != -EBADMSG && r != -EBUSY))
+		return r;
+	run->lsn += run->packed * bytes;
+	run->count -= run->packed;
+	run->packed = 0;
+	run->packed_bytes = 0;
+	return pack_once(work, run, why);
 }
 
 /* --- Turns -------------------------------------------------------------------------------------
@@ -321,19 +427,24 @@ static int repack_all(struct work *work, struct volume_repacked *ret, struct pro
 	struct volume *volume = work->v;
 	struct tape_stats before, after;
 	struct run run;
+	uint64_t replaced = 0;
 	int r = 0;
 
 	tape_segments(volume->tape, add_bytes, &work->total);
 	tape_get_stats(volume->tape, &before);
-	for (uint64_t from = 0; r == 0 && choose_run(volume, from, 0, 0, &run);
+	for (uint64_t from = 0; r == 0 && choose_run(volume, from, 0, 0, false, &run);
 	     from = run.lsn + run.count * volume->segment_bytes) {
 		if (!has_room(volume, &run)) {
 			r = problem(why, -ENOSPC, "there is too little room on the disk to repack");
 			break;
 		}
 		r = pack_run(work, &run, why);
-		if (r == 0)
+		if (r == 0) {
 			ret->segments += run.count;
+			ret->bytes_before +=
+				(run.count - run.packed) * volume->segment_bytes + run.packed_bytes;
+			replaced += run.packed_bytes;
+		}
 		if (r == -E2BIG || r == -EBADMSG) { /* they stay as they are */
 			ret->left += run.count;
 			r = 0;
@@ -341,8 +452,8 @@ static int repack_all(struct work *work, struct volume_repacked *ret, struct pro
 		work->before += run.data_bytes;
 	}
 	tape_get_stats(volume->tape, &after);
-	ret->bytes_before = ret->segments * volume->segment_bytes;
-	ret->bytes_after = after.packed_bytes - before.packed_bytes;
+	after.packed_bytes += replaced;
+	ret->bytes_after = after.packed_bytes - MIN(after.packed_bytes, before.packed_bytes);
 	return r;
 }
 
@@ -404,10 +515,11 @@ static int repack_step(struct volume *v)
 	pthread_rwlock_rdlock(&v->lock);
 	window = v->window_us;
 	pthread_rwlock_unlock(&v->lock);
-	if (!choose_run(v, v->repacked_to, AGE_US, window / LIFE_LEFT_PART, &run))
+	if (!choose_run(v, v->repacked_to, AGE_US, window / LIFE_LEFT_PART, true, &run))
 		return 0;
-	if (run.count < run.count_max && run.records < RUN_RECORDS_MAX / 2 &&
-	    !choose_run(v, v->repacked_to, window / 8, window / LIFE_LEFT_PART, &run))
+	if (run.count - run.packed < run_length(v, BATCH_BYTES) &&
+	    run.records < RUN_RECORDS_MAX / 2 &&
+	    !choose_run(v, v->repacked_to, window / 8, window / LIFE_LEFT_PART, true, &run))
 		return 0;
 	if (!has_room(v, &run))
 		return 0;

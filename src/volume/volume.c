@@ -90,7 +90,7 @@ int volume_add_feature(struct volume *v, uint32_t feature)
 
 	pthread_mutex_lock(&v->super_lock);
 	r = volume_read_superblock(v->disk, &super, NULL);
-	if (r >= 0 && !(from_le32(super.incompatible) & feature)) {
+	if (r >= 0 && (from_le32(super.incompatible) & feature) != feature) {
 		super.incompatible = to_le32(from_le32(super.incompatible) | feature);
 		r = volume_write_superblock(v->disk, &super);
 	}

@@ -301,6 +301,13 @@ static void what_cannot_be_made_smaller_stays_as_it_is(void)
 	model_done(&model);
 }
 
+static void forget(struct bed *bed, uint64_t segment)
+{
+	for (size_t i = 0; i < bed->count; i++)
+		if (bed->kept[i].record.lsn / bed->options.segment_bytes == segment)
+			bed->kept[i].gone = true;
+}
+
 static void only_sealed_segments_are_packed_and_only_once(void)
 {
 	struct problem why = {""};
@@ -313,8 +320,83 @@ static void only_sealed_segments_are_packed_and_only_once(void)
 	check(pack(&bed, 7, 1, &why) == -ENOENT);
 	check(pack(&bed, 0, 0, &why) == -EINVAL && pack(&bed, 0, 65, &why) == -EINVAL);
 	check(pack(&bed, 0, 2, &why) == 0, "%s", why.text);
-	check(pack(&bed, 1, 2, &why) == -EBUSY);
+	check(pack(&bed, 1, 2, &why) == -EBUSY && pack(&bed, 0, 1, &why) == -EBUSY);
+	check(pack(&bed, 0, 2, &why) == -EBUSY);
 	compare_all(&bed);
+	bed_done(&bed);
+}
+
+/* --- Anew --------------------------------------------------------------------------------- */
+
+/* A bed with `packs` packs of one segment, two more that are full, and one that is not. */
+static void bed_of_packs(struct bed *bed, uint64_t seed, unsigned packs)
+{
+	bed_init(bed, seed);
+	require(bed_open(bed) == 0);
+	fill(bed, packs + 2);
+	for (unsigned i = 0; i < packs; i++)
+		require(pack(bed, i, 1, NULL) == 0);
+}
+
+static void what_packs_have_in_common_is_kept_once_when_they_are_made_anew(void)
+{
+	struct tape_stats stats;
+	uint64_t before;
+	struct bed bed;
+
+	bed_of_packs(&bed, 21, 3);
+	tape_get_stats(bed.tape, &stats);
+	before = stats.packed_bytes;
+	check(pack(&bed, 0, 4, NULL) == 0);
+	tape_get_stats(bed.tape, &stats);
+	check(stats.packed_segments == 4 && stats.packed_bytes < before);
+	for (int round = 0; round < 2; round++) {
+		check(exists(&bed, "tape/0000000000000001.pack"));
+		check(!exists(&bed, "tape/0000000000000000.pack") &&
+		      !exists(&bed, "tape/0000000000010000.pack") &&
+		      !exists(&bed, "tape/0000000000030000.seg"));
+		compare_all(&bed);
+		verify_clean(&bed);
+		tape_close(take(bed.tape));
+		require(bed_open(&bed) == 0);
+	}
+	fill(&bed, 7);
+	check(tape_drop(bed.tape, 0) == 0);
+	forget(&bed, 0);
+	check(pack(&bed, 1, 5, NULL) == 0);
+	check(exists(&bed, "tape/0000000000010002.pack") &&
+	      !exists(&bed, "tape/0000000000000001.pack"));
+	compare_all(&bed);
+	verify_clean(&bed);
+	bed_done(&bed);
+}
+
+static void a_pack_of_another_tape_too_is_not_made_anew(void)
+{
+	struct problem why = {""};
+	struct bed bed;
+
+	bed_of_packs(&bed, 22, 1);
+	require(disk_link(bed.disk, "tape/0000000000000000.pack", bed.disk, "other") == 0);
+	check(pack(&bed, 0, 2, &why) == -EMLINK && strstr(why.text, "0000000000000000.pack"));
+	check(pack(&bed, 1, 1, &why) == 0, "%s", why.text);
+	compare_all(&bed);
+	bed_done(&bed);
+}
+
+static void a_damaged_pack_is_not_made_anew(void)
+{
+	struct problem why = {""};
+	struct bed bed;
+	int bad;
+
+	bed_of_packs(&bed, 23, 1);
+	require(disk_memory_flip(bed.disk, "tape/0000000000000000.pack", 500, 4) == 0);
+	bad = compare(&bed, true);
+	check(bad > 0);
+	check(pack(&bed, 0, 2, &why) == -EBADMSG);
+	check(strstr(why.text, "tape/0000000000000000.pack") != NULL, "%s", why.text);
+	check(compare(&bed, true) == bad && !exists(&bed, "tape/pack.tmp"));
 	bed_done(&bed);
 }
 
@@ -337,13 +419,6 @@ static void a_damaged_segment_is_not_packed(void)
 }
 
 /* --- Dropping ----------------------------------------------------------------------------- */
-
-static void forget(struct bed *bed, uint64_t segment)
-{
-	for (size_t i = 0; i < bed->count; i++)
-		if (bed->kept[i].record.lsn / bed->options.segment_bytes == segment)
-			bed->kept[i].gone = true;
-}
 
 static void the_last_segment_dropped_takes_the_pack_along(void)
 {
@@ -410,6 +485,7 @@ static void packing_can_be_given_up_at_any_step(void)
 
 struct slow_reader {
 	struct bed *bed;
+	const char *name; /* of the file that it reads */
 	pthread_t packer;
 	bool started;
 };
@@ -421,7 +497,7 @@ static void *pack_two(void *arg)
 
 static int is_packed(const struct tape_segment *segment, void *arg)
 {
-	return segment->packed;
+	return segment->packed && segment->pack_segments == 2;
 }
 
 /* Its first record takes so long that the segments are packed meanwhile. */
@@ -438,26 +514,30 @@ static int read_slowly(const struct tape_record *record, void *arg)
 		sched_yield();
 	/* Who reads is waited for, however long it takes. */
 	check(pthread_timedjoin_np(reader->packer, NULL, &deadline) == ETIMEDOUT);
-	check(exists(reader->bed, "tape/0000000000000000.seg"));
+	check(exists(reader->bed, reader->name));
 	return 0;
 }
 
-static void who_reads_a_segment_can_read_on_while_it_is_packed(void)
+static void who_reads_can_read_on_while_it_is_packed(unsigned packs, const char *name)
 {
 	struct slow_reader reader;
 	void *result = NULL;
 	struct bed bed;
 
-	bed_init(&bed, 13);
-	reader = (struct slow_reader){.bed = &bed};
-	require(bed_open(&bed) == 0);
-	fill(&bed, 4);
+	bed_of_packs(&bed, 13, packs);
+	reader = (struct slow_reader){.bed = &bed, .name = name};
 	check(tape_scan(bed.tape, 0, UINT64_MAX, read_slowly, &reader, NULL) == 0);
 	require(reader.started);
 	check(pthread_join(reader.packer, &result) == 0 && result == NULL);
-	check(!exists(&bed, "tape/0000000000000000.seg"));
+	check(!exists(&bed, name));
 	compare_all(&bed);
 	bed_done(&bed);
+}
+
+static void who_reads_a_segment_or_a_pack_can_read_on_while_it_is_packed(void)
+{
+	who_reads_can_read_on_while_it_is_packed(0, "tape/0000000000000000.seg");
+	who_reads_can_read_on_while_it_is_packed(1, "tape/0000000000000000.pack");
 }
 
 /* --- Crashes ------------------------------------------------------------------------------ */
@@ -466,7 +546,7 @@ static void who_reads_a_segment_can_read_on_while_it_is_packed(void)
  * Goal: a power cut at any disk call of packing loses nothing, and what comes up is consistent.
  * Method: cut at call n = 1, 2, ... of the packing, look at several rests each.
  */
-static void a_power_cut_while_packing_loses_nothing(void)
+static void cut_the_power_while_packing(unsigned packs, const char *made, const char *packed)
 {
 	uint64_t calls = 1;
 
@@ -474,13 +554,11 @@ static void a_power_cut_while_packing_loses_nothing(void)
 		struct bed bed;
 		uint64_t before;
 
-		bed_init(&bed, 8);
-		require(bed_open(&bed) == 0);
-		fill(&bed, 4);
+		bed_of_packs(&bed, 8, packs);
 		before = disk_memory_calls(bed.disk);
 		if (n > 1)
 			disk_memory_power_cut(bed.disk, before + n - 1);
-		(void)pack(&bed, 0, 3, NULL);
+		(void)pack(&bed, 0, packs + 1, NULL);
 		if (n == 1)
 			calls = disk_memory_calls(bed.disk) - before + 1;
 		for (uint64_t seed = 0; seed < 6; seed++) {
@@ -492,8 +570,7 @@ static void a_power_cut_while_packing_loses_nothing(void)
 				compare_all(&rest);
 				verify_clean(&rest);
 				check(!exists(&rest, "tape/pack.tmp"));
-				check(exists(&rest, "tape/0000000000000000.pack") !=
-				      exists(&rest, "tape/0000000000000000.seg"));
+				check(exists(&rest, made) != exists(&rest, packed));
 			}
 			tape_close(rest.tape);
 			disk_close(rest.disk);
@@ -503,7 +580,13 @@ static void a_power_cut_while_packing_loses_nothing(void)
 	check(calls > 10, "%" PRIu64, calls);
 }
 
-static void a_call_that_fails_while_packing_changes_nothing(void)
+static void a_power_cut_while_packing_loses_nothing(void)
+{
+	cut_the_power_while_packing(0, "tape/0000000000000000.pack", "tape/0000000000000000.seg");
+	cut_the_power_while_packing(2, "tape/0000000000000001.pack", "tape/0000000000000000.pack");
+}
+
+static void fail_calls_while_packing(unsigned packs)
 {
 	for (uint64_t n = 1; n < 100; n++) {
 		struct problem why = {""};
@@ -512,12 +595,10 @@ static void a_call_that_fails_while_packing_changes_nothing(void)
 		bool fired;
 		int r;
 
-		bed_init(&bed, 9);
-		require(bed_open(&bed) == 0);
-		fill(&bed, 4);
+		bed_of_packs(&bed, 9, packs);
 		before = disk_memory_calls(bed.disk);
 		disk_memory_fail(bed.disk, before + n, false);
-		r = pack(&bed, 0, 3, &why);
+		r = pack(&bed, 0, packs + 1, &why);
 		fired = disk_memory_calls(bed.disk) >= before + n;
 		disk_memory_fail(bed.disk, 0, false);
 		check(r == 0 || (r == -EIO && why.text[0]), "%d", r);
@@ -533,6 +614,12 @@ static void a_call_that_fails_while_packing_changes_nothing(void)
 		if (!fired)
 			break;
 	}
+}
+
+static void a_call_that_fails_while_packing_changes_nothing(void)
+{
+	fail_calls_while_packing(0);
+	fail_calls_while_packing(2);
 }
 
 static int copy_file(struct disk *from, struct disk *to, const char *name)
@@ -570,6 +657,33 @@ static void what_was_left_half_done_is_finished_and_a_bad_pack_is_none(void)
 		compare_all(&bed);
 		check(exists(&bed, "tape/0000000000000000.pack") == !bad);
 		check(exists(&bed, "tape/0000000000010000.seg") == bad);
+		verify_clean(&bed);
+		bed_done(&bed);
+	}
+}
+
+static void packs_that_another_was_made_of_are_removed_and_stand_in_for_a_bad_one(void)
+{
+	for (int bad = 0; bad < 2; bad++) {
+		CLEANUP(disk) struct disk *before = NULL;
+		struct bed bed;
+
+		bed_of_packs(&bed, 24, 2);
+		before = disk_memory_copy(bed.disk);
+		require(pack(&bed, 0, 3, NULL) == 0);
+		tape_close(take(bed.tape));
+		require(copy_file(before, bed.disk, "tape/0000000000000000.pack") == 0);
+		require(copy_file(before, bed.disk, "tape/0000000000010000.pack") == 0);
+		require(copy_file(before, bed.disk, "tape/0000000000020000.seg") == 0);
+		if (bad)
+			require(disk_memory_cut(bed.disk, "tape/0000000000000001.pack", 900) == 0);
+		else
+			verify_clean(&bed);
+		require(bed_open(&bed) == 0);
+		compare_all(&bed);
+		check(exists(&bed, "tape/0000000000000001.pack") == !bad);
+		check(exists(&bed, "tape/0000000000000000.pack") == bad);
+		check(exists(&bed, "tape/0000000000010000.pack") == bad);
 		verify_clean(&bed);
 		bed_done(&bed);
 	}
@@ -771,13 +885,17 @@ int main(void)
 	RUN(older_versions_take_a_small_part_of_their_size);
 	RUN(what_cannot_be_made_smaller_stays_as_it_is);
 	RUN(only_sealed_segments_are_packed_and_only_once);
+	RUN(what_packs_have_in_common_is_kept_once_when_they_are_made_anew);
+	RUN(a_pack_of_another_tape_too_is_not_made_anew);
+	RUN(a_damaged_pack_is_not_made_anew);
 	RUN(a_damaged_segment_is_not_packed);
 	RUN(the_last_segment_dropped_takes_the_pack_along);
 	RUN(packing_can_be_given_up_at_any_step);
-	RUN(who_reads_a_segment_can_read_on_while_it_is_packed);
+	RUN(who_reads_a_segment_or_a_pack_can_read_on_while_it_is_packed);
 	RUN(a_power_cut_while_packing_loses_nothing);
 	RUN(a_call_that_fails_while_packing_changes_nothing);
 	RUN(what_was_left_half_done_is_finished_and_a_bad_pack_is_none);
+	RUN(packs_that_another_was_made_of_are_removed_and_stand_in_for_a_bad_one);
 	RUN(every_damaged_byte_is_found_and_none_is_handed_out);
 	RUN(a_pack_cut_short_is_said_at_opening_and_by_verify);
 	RUN(data_that_is_not_the_records_own_is_not_believed);

@@ -183,22 +183,48 @@ static inline void model_place(const struct tape_record *record, void *arg, stru
 }
 
 struct model_run {
-	struct model *model;
+	uint64_t segment_bytes;
 	uint64_t lsn;
-	unsigned count;
+	unsigned count, fresh;
+	struct tape_segment pack; /* the first of the pack right before */
+	unsigned pack_count;
 };
 
-/* The first run of sealed segments that are not packed, of at most three. */
+static inline void model_note_pack(struct model_run *run, const struct tape_segment *segment)
+{
+	if (run->pack_count == 0 || run->pack.pack != segment->pack) {
+		run->pack = *segment;
+		run->pack_count = 0;
+	}
+	run->pack_count++;
+}
+
+/*
+ * The first run of sealed segments that are not packed, of at most three, together with the pack
+ * right before them, unless that is large already.
+ */
 static inline int model_find_run(const struct tape_segment *segment, void *arg)
 {
 	struct model_run *run = arg;
-	uint64_t bytes = run->model->options.segment_bytes;
 
-	if (!segment->sealed || segment->packed || run->count == 3 ||
-	    (run->count && segment->lsn != run->lsn + run->count * bytes))
+	if (segment->packed && !run->count) {
+		model_note_pack(run, segment);
+		return 0;
+	}
+	if (!segment->sealed || segment->packed || run->fresh == 3 ||
+	    (run->count && segment->lsn != run->lsn + run->count * run->segment_bytes))
 		return run->count > 0;
-	if (run->count++ == 0)
+	if (run->count == 0) {
 		run->lsn = segment->lsn;
+		if (run->pack_count && run->pack_count < 6 &&
+		    run->pack_count == run->pack.pack_segments &&
+		    run->pack.lsn + run->pack_count * run->segment_bytes == segment->lsn) {
+			run->lsn = run->pack.lsn;
+			run->count = run->pack_count;
+		}
+	}
+	run->count++;
+	run->fresh++;
 	return 0;
 }
 
@@ -206,7 +232,7 @@ static inline int model_find_run(const struct tape_segment *segment, void *arg)
 static inline int model_pack(struct model *model)
 {
 	struct tape_pack_options options = {.place = model_place, .percent_max = 1000};
-	struct model_run run = {.model = model};
+	struct model_run run = {.segment_bytes = model->options.segment_bytes};
 	struct problem why = {""};
 	int r;
 

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "disk/disk.h"
 #include "tap.h"
-#include "tape/tape.h"
+#include "tape_model.h"
 
 #include <inttypes.h>
 #include <errno.h>
@@ -356,7 +356,7 @@ struct verifier {
 	char first[300];
 };
 
-static void count_line(const char *line, void *arg)
+static void count_damage(const char *line, void *arg)
 {
 	struct verifier *verifier = arg;
 
@@ -374,33 +374,16 @@ static void *verify_on(void *arg)
 		if (durable == 0) /* that would say that the tape is not open */
 			continue;
 		if (tape_verify(verifier->disk, options.uuid, options.segment_bytes, durable,
-				count_line, NULL, verifier) < 0)
+				count_damage, NULL, verifier) < 0)
 			verifier->lines++;
 		atomic_fetch_add(&verifier->rounds, 1);
 	}
 	return NULL;
 }
 
-struct run {
-	uint64_t lsn;
-	unsigned count;
-};
-
-static int find_run(const struct tape_segment *segment, void *arg)
-{
-	struct run *run = arg;
-
-	if (!segment->sealed || segment->packed || run->count == 3 ||
-	    (run->count && segment->lsn != run->lsn + run->count * options.segment_bytes))
-		return run->count > 0;
-	if (run->count++ == 0)
-		run->lsn = segment->lsn;
-	return 0;
-}
-
 struct packer {
 	struct tape *tape;
-	atomic_uint packs;
+	atomic_uint packs, anew;
 	bool drops;
 	atomic_bool failed;
 };
@@ -412,16 +395,17 @@ static void *pack_on(void *arg)
 	struct packer *packer = arg;
 
 	while (!atomic_load(&done) && !packer->failed) {
-		struct run run = {0};
+		struct model_run run = {.segment_bytes = options.segment_bytes};
 		int r;
 
-		tape_segments(packer->tape, find_run, &run);
+		tape_segments(packer->tape, model_find_run, &run);
 		if (!run.count) {
 			sched_yield();
 			continue;
 		}
 		r = tape_pack(packer->tape, run.lsn, run.count, &pack, NULL);
 		atomic_fetch_add(&packer->packs, r == 0);
+		atomic_fetch_add(&packer->anew, r == 0 && run.count > run.fresh);
 		packer->failed = r < 0 && !(packer->drops && (r == -ENOENT || r == -ECANCELED));
 	}
 	return NULL;
@@ -479,7 +463,7 @@ static void threads_append_sync_scan_read_verify_and_pack_and_nothing_acknowledg
 	for (uint64_t seed = 0; !all && clock_monotonic_us() < deadline; seed++) {
 		unsigned acked[WRITERS];
 
-		all = packer.failed || (packer.packs > 0 && verifier.rounds > 0);
+		all = packer.failed || (packer.anew > 0 && verifier.rounds > 0);
 		for (unsigned i = 0; i < WRITERS; i++) {
 			acked[i] = atomic_load(&writers[i].acked);
 			all = all && acked[i] == ROUNDS;
@@ -495,7 +479,8 @@ static void threads_append_sync_scan_read_verify_and_pack_and_nothing_acknowledg
 	pthread_join(reading, NULL);
 	pthread_join(verifying, NULL);
 	pthread_join(packing, NULL);
-	check(packer.packs > 0 && !packer.failed, "%u packs", packer.packs);
+	check(packer.anew > 0 && !packer.failed, "%u packs, %u made anew", packer.packs,
+	      packer.anew);
 	check(!reader.failed);
 	check(verifier.rounds > 0 && verifier.lines == 0, "%s", verifier.first);
 	tape_close(reader.tape);
