@@ -601,6 +601,43 @@ static void a_limited_history_gives_way_whatever_the_window_and_stays_in_its_bou
 	bed_done(&bed);
 }
 
+static int count_packs(const char *name, void *arg)
+{
+	*(unsigned *)arg += strstr(name, ".pack") != NULL;
+	return 0;
+}
+
+static unsigned repack(struct bed *bed)
+{
+	const struct volume_repack_options all = {0};
+	struct volume_repacked repacked;
+	unsigned packs = 0;
+
+	check(volume_repack(bed->volume, &all, &repacked, &bed->why) == 0, "%s", bed->why.text);
+	check(repacked.segments > 0 && repacked.left == 0 &&
+	      repacked.bytes_after < repacked.bytes_before);
+	disk_list(bed->disk, "tape", count_packs, &packs);
+	return packs;
+}
+
+/* Five times, so that it comes to more than a pack that is made anew may be beside what is new. */
+static void a_pack_is_made_anew_with_what_follows_it_unless_that_is_little(void)
+{
+	struct bed bed;
+
+	require(bed_init(&bed, 1000000 * SECOND));
+	require(bed_shrink_disk(&bed, 600, 100));
+	for (int i = 0; i < 5; i++) {
+		require(bed_fill(&bed, "f", 160) == 0);
+		check(repack(&bed) == 1, "in round %d", i);
+	}
+	/* One segment or two beside fifty. */
+	require(bed_fill(&bed, "f", 24) == 0);
+	check(repack(&bed) == 2);
+	check(is_sound(&bed));
+	bed_done(&bed);
+}
+
 static void the_space_that_the_window_will_need_is_told_from_what_is_there(void)
 {
 	struct volume_stats stats;
@@ -662,6 +699,7 @@ int main(void)
 	RUN(a_fold_that_did_not_fit_loses_nothing_of_what_is_held_to_others);
 	RUN(growth_is_refused_when_only_what_goes_round_is_left);
 	RUN(a_limited_history_gives_way_whatever_the_window_and_stays_in_its_bounds);
+	RUN(a_pack_is_made_anew_with_what_follows_it_unless_that_is_little);
 	RUN(the_space_that_the_window_will_need_is_told_from_what_is_there);
 	RUN(a_window_of_zero_keeps_no_history_and_one_set_again_does);
 	return tap_done();

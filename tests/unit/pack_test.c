@@ -622,6 +622,11 @@ static void a_call_that_fails_while_packing_changes_nothing(void)
 	fail_calls_while_packing(2);
 }
 
+static int begins_at_zero(const struct tape_segment *segment, void *arg)
+{
+	return segment->lsn == 0;
+}
+
 static int copy_file(struct disk *from, struct disk *to, const char *name)
 {
 	CLEANUP(disk_file) struct disk_file *file = NULL;
@@ -660,6 +665,31 @@ static void what_was_left_half_done_is_finished_and_a_bad_pack_is_none(void)
 		verify_clean(&bed);
 		bed_done(&bed);
 	}
+}
+
+/* Also one whose beginning had been dropped before, so that it begins where the other one does not.
+ */
+static void a_pack_that_another_was_made_of_does_not_come_back(void)
+{
+	CLEANUP(disk) struct disk *before = NULL;
+	struct bed bed;
+
+	bed_init(&bed, 25);
+	require(bed_open(&bed) == 0);
+	fill(&bed, 5);
+	require(pack(&bed, 0, 3, NULL) == 0 && tape_drop(bed.tape, 0) == 0);
+	forget(&bed, 0);
+	before = disk_memory_copy(bed.disk);
+	require(pack(&bed, 1, 3, NULL) == 0);
+	tape_close(take(bed.tape));
+	require(copy_file(before, bed.disk, "tape/0000000000000000.pack") == 0);
+	require(bed_open(&bed) == 0);
+	compare_all(&bed);
+	check(exists(&bed, "tape/0000000000010001.pack"));
+	check(!exists(&bed, "tape/0000000000000000.pack"));
+	check(tape_segments(bed.tape, begins_at_zero, NULL) == 0);
+	verify_clean(&bed);
+	bed_done(&bed);
 }
 
 static void packs_that_another_was_made_of_are_removed_and_stand_in_for_a_bad_one(void)
@@ -895,6 +925,7 @@ int main(void)
 	RUN(a_power_cut_while_packing_loses_nothing);
 	RUN(a_call_that_fails_while_packing_changes_nothing);
 	RUN(what_was_left_half_done_is_finished_and_a_bad_pack_is_none);
+	RUN(a_pack_that_another_was_made_of_does_not_come_back);
 	RUN(packs_that_another_was_made_of_are_removed_and_stand_in_for_a_bad_one);
 	RUN(every_damaged_byte_is_found_and_none_is_handed_out);
 	RUN(a_pack_cut_short_is_said_at_opening_and_by_verify);
