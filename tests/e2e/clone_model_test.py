@@ -18,7 +18,7 @@ from harness import (
     ENGINE, LONG, SMALL_SERVER, Failed, check, check_tables, create, free_port, gone, kill, main, note, server_options, unspill, wait_for,
 )
 
-STEPS, SECONDS = (500, 1200) if LONG else (40, 20)
+STEPS, SECONDS = (500, 1200) if LONG else (40, 12)
 CLUSTERS_MAX = 4
 ROWS, BIG_ROWS = 200, 60000
 numbers = itertools.count(1)

@@ -7,8 +7,8 @@ import os
 import time
 
 from harness import (
-    ENGINE, SMALL_SERVER, Failed, Skip, check, check_tables, kill, main, note, run, sandbox, server_options, skip_without_engine, unspill,
-    wait_for,
+    ENGINE, LONG, SMALL_SERVER, Skip, check, check_tables, kill, main, note, sandbox, server_options, skip_without_engine,
+    small_disk, unspill, wait_for,
 )
 
 MEGABYTE = 1 << 20
@@ -26,17 +26,7 @@ SCHEMA, BIG, PORT = {
 def a_cluster_has_a_base_and_a_past():
     global shop, home
     skip_without_engine()
-    image = sandbox("image")
-    os.mkdir(disk)
-    with open(image, "wb") as file:
-        file.truncate(2500 * MEGABYTE)
-    try:
-        run(["mkfs.ext4", "-q", "-m", "0", image])
-        run(["mount", "-o", "loop", image, disk])
-    except Failed as error:
-        raise Skip(f"cannot mount a small disk: {error}") from error
-    os.rmdir(os.path.join(disk, "lost+found"))
-    os.chmod(disk, 0o755)
+    small_disk(2500)
     home = unspill("disk/home")
     shop = home.create("shop", "--backtrack-window", "1h", *server_options(*SMALL_SERVER), engine=ENGINE)
     shop.sql(f"""
@@ -111,7 +101,7 @@ def a_lab_is_reset_again_and_again():
     need_cluster()
     lab = home.cluster("lab", ENGINE)
     lab.run("mark", "ready")
-    for turn in range(5):
+    for turn in range(5 if LONG else 3):
         lab.sql(f"DROP TABLE shop.t; UPDATE shop.big SET v = '{turn}' WHERE id % 50 = 0")
         start = time.monotonic()
         lab.backtrack("mark:ready")
@@ -166,6 +156,7 @@ def a_clone_that_is_killed_while_it_detaches_goes_on():
         kills += 1
         staging.revive()
     check(kills > 0, "it had detached before it could be killed")
+    staging.run("modify", "--detach-rate", "1G")
     staging.sql("INSERT INTO shop.t VALUES (300, 300)")
     wait_for(lambda: not staging.status()["attached"], 60, "it to detach")
     check(staging.status()["bytes"]["shared"] == 0, "something is shared")

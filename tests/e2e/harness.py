@@ -114,6 +114,22 @@ def mounts_below(directory):
         return [line.split()[4] for line in mounts if line.split()[4].startswith(directory)]
 
 
+def small_disk(megabytes):
+    """An ext4 of its own, in a file, mounted on the directory "disk" of the sandbox; its path."""
+    image, disk = sandbox("image"), sandbox("disk")
+    os.mkdir(disk)
+    with open(image, "wb") as file:
+        file.truncate(megabytes << 20)
+    try:
+        run(["mkfs.ext4", "-q", "-m", "0", image])
+        run(["mount", "-o", "loop", image, disk])
+    except Failed as error:
+        raise Skip(f"cannot mount a small disk: {error}") from error
+    os.rmdir(os.path.join(disk, "lost+found"))
+    os.chmod(disk, 0o755)
+    return disk
+
+
 def unspill(home="home"):
     return Unspill(find_binary(TOP), sandbox(home))
 

@@ -8,7 +8,7 @@ import time
 
 from harness import LONG, SAMPLE, History, Ledger, check, create, fingerprint, iso, main, note, now_us
 
-MOMENTS = 200 if LONG else 30 if SAMPLE else 50
+MOMENTS = 200 if LONG else 18 if SAMPLE else 30
 cluster = None
 
 
@@ -56,13 +56,13 @@ def visit(ledger, start, count):
 
 def one_client_finds_at_each_of_many_moments_exactly_what_it_had_been_promised():
     ledger = begin("serial")
-    start = record(ledger, 10, "--connections=1")
+    start = record(ledger, 10 if LONG else 6, "--connections=1")
     visit(ledger, start, MOMENTS)
 
 
 def several_clients_find_at_each_moment_what_each_had_been_promised():
     ledger = begin("several")
-    start = record(ledger, 8, "--connections=6")
+    start = record(ledger, 8 if LONG else 5, "--connections=6")
     visit(ledger, start, MOMENTS // 3)
 
 

@@ -9,13 +9,13 @@ import subprocess
 import time
 
 from harness import (
-    LONG, SMALL_SERVER, Failed, History, Ledger, Skip, check, check_tables, iso, kill, main, note, now_us, run, sandbox,
-    server_options, unspill, wait_for,
+    LONG, SMALL_SERVER, History, Ledger, Skip, check, check_tables, iso, kill, main, note, now_us, sandbox, server_options,
+    small_disk, unspill, wait_for,
 )
 
 MEGABYTE = 1 << 20
-MOMENTS = 60 if LONG else 20
-KILLS = 20 if LONG else 5
+MOMENTS = 60 if LONG else 12
+KILLS = 20 if LONG else 4
 cluster = ledger = None
 history = History()
 start_us = None
@@ -24,17 +24,7 @@ disk = sandbox("disk")
 
 def a_cluster_on_a_small_disk_has_small_segments():
     global cluster, ledger, start_us
-    image = sandbox("image")
-    os.mkdir(disk)
-    with open(image, "wb") as file:
-        file.truncate(1500 * MEGABYTE)
-    try:
-        run(["mkfs.ext4", "-q", "-m", "0", image])
-        run(["mount", "-o", "loop", image, disk])
-    except Failed as error:
-        raise Skip(f"cannot mount a small disk: {error}") from error
-    os.rmdir(os.path.join(disk, "lost+found"))
-    os.chmod(disk, 0o755)
+    small_disk(1500)
     cluster = unspill().create(
         "packed", "--backtrack-window", "1h", "--dir", os.path.join(disk, "packed"), *server_options(*SMALL_SERVER)
     )
@@ -123,7 +113,7 @@ def killed_while_packing_nothing_is_lost():
 def a_cluster_packs_by_itself():
     need_cluster()
     # What has not a quarter of the window left is not packed any more, and what is an eighth of it old is.
-    cluster.run("modify", "--backtrack-window", "160s")
+    cluster.run("modify", "--backtrack-window", "100s")
     before = set(packs())
     write(80)
     wait_for(lambda: set(packs()) - before, 120, "a pack")

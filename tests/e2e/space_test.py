@@ -6,7 +6,7 @@ import os
 import time
 
 from harness import (
-    SMALL_SERVER, Failed, Ledger, Skip, check, check_tables, main, note, run, sandbox, server_options, unspill,
+    SMALL_SERVER, Ledger, Skip, check, check_tables, main, note, run, sandbox, server_options, small_disk, unspill,
 )
 
 MEGABYTE = 1 << 20
@@ -16,17 +16,7 @@ disk = sandbox("disk")
 
 def a_cluster_on_a_small_disk():
     global cluster, ledger
-    image = sandbox("image")
-    os.mkdir(disk)
-    with open(image, "wb") as file:
-        file.truncate(1024 * MEGABYTE)
-    try:
-        run(["mkfs.ext4", "-q", "-m", "0", image])
-        run(["mount", "-o", "loop", image, disk])
-    except Failed as error:
-        raise Skip(f"cannot mount a small disk: {error}") from error
-    os.rmdir(os.path.join(disk, "lost+found"))
-    os.chmod(disk, 0o755)
+    small_disk(1024)
     cluster = unspill().create(
         "small", "--backtrack-window", "24h", "--dir", os.path.join(disk, "small"), *server_options(*SMALL_SERVER)
     )

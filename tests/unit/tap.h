@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -16,6 +17,26 @@
  * let a thread or a process wait for many seconds.
  */
 #define PATIENCE_US (INT64_C(120) * 1000000)
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TAP_SANITIZED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define TAP_SANITIZED 1
+#endif
+#ifndef TAP_SANITIZED
+#define TAP_SANITIZED 0
+#endif
+
+/*
+ * The sanitizers look at how something is done, and see that in fewer rounds than it takes to find
+ * what comes of it, which the other build does in as many as there are.
+ */
+static inline bool tap_is_brief(void)
+{
+	return TAP_SANITIZED && !getenv("UNSPILL_TEST_LONG");
+}
 
 static int tap_count, tap_failures;
 static bool tap_bad;
