@@ -36,6 +36,14 @@ static int refuse_strangers(const struct typed *typed, const struct cluster *clu
 	return ending;
 }
 
+static int refuse_mounts(const struct typed *typed, const struct cluster *cluster)
+{
+	struct problem why = {""};
+	int r = cluster_check_mounts(cluster, &why);
+
+	return r < 0 ? fail(typed, ending_of_errno(r), "%s; nothing was done", why.text) : END_OK;
+}
+
 /* Clones stand on its files. */
 static int refuse_parents(const struct typed *typed, const struct cluster *cluster)
 {
@@ -77,6 +85,8 @@ static int confirm_and_delete(struct talk *talk)
 	int ending;
 
 	ending = refuse_strangers(talk->typed, talk->cluster);
+	if (ending == END_OK)
+		ending = refuse_mounts(talk->typed, talk->cluster);
 	if (ending == END_OK)
 		ending = refuse_parents(talk->typed, talk->cluster);
 	if (ending != END_OK)

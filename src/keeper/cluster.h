@@ -36,9 +36,13 @@ int cluster_make(const struct cluster_options *options, struct cluster **ret, st
 
 /*
  * Remove everything: what we put into the directory, the directory unless it was not empty of other
- * things, the entry. -EBUSY when a keeper runs or something is still mounted: `shutdown` first.
+ * things, the entry. -EBUSY when a keeper runs or something of ours is still mounted: `shutdown`
+ * first; -EEXIST when something else is.
  */
 int cluster_delete(const struct cluster *cluster, struct problem *why);
+
+/* -EEXIST when something is mounted in the directory that is nobody's of ours. */
+int cluster_check_mounts(const struct cluster *cluster, struct problem *why);
 
 /* Remove the entry of a cluster that cannot be loaded (its directory is gone).  -ENOENT. */
 int cluster_forget(const char *name, struct problem *why);

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <ftw.h>
 #include <mntent.h>
 #include <stdio.h>
@@ -180,9 +181,18 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* A removal must not wander into what somebody mounted.  (To compare device numbers is no way to
- * tell: on an overlay a folder and its files differ.) */
-static int check_no_mounts(const char *directory, struct problem *why)
+/* The keeper's, and those of throw-away clones: they are gone when whoever has them has ended. */
+static bool is_own_mount(const char *below)
+{
+	return strcmp(below, "mnt") == 0 || fnmatch("scratch/*/mnt", below, FNM_PATHNAME) == 0;
+}
+
+/*
+ * A removal must not wander into what somebody mounted.  (To compare device numbers is no way to
+ * tell: on an overlay a folder and its files differ.)  -EEXIST: somebody else's; -EBUSY: one of
+ * ours, unless `own` is allowed.
+ */
+static int check_mounts(const char *directory, bool own, struct problem *why)
 {
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
 	size_t length = strlen(directory);
@@ -192,11 +202,24 @@ static int check_no_mounts(const char *directory, struct problem *why)
 
 	if (!mounts)
 		return problem_errno(why, -errno, "cannot read /proc/self/mounts");
-	while (r == 0 && getmntent_r(mounts, &entry, text, sizeof text))
-		if (strncmp(entry.mnt_dir, directory, length) == 0 && entry.mnt_dir[length] == '/')
+	while (r == 0 && getmntent_r(mounts, &entry, text, sizeof text)) {
+		if (strncmp(entry.mnt_dir, directory, length) != 0 || entry.mnt_dir[length] != '/')
+			continue;
+		if (!is_own_mount(entry.mnt_dir + length + 1))
+			r = problem(why, -EEXIST,
+				    "something is mounted on '%s' that is not the cluster's: "
+				    "unmount it first",
+				    entry.mnt_dir);
+		else if (!own)
 			r = problem(why, -EBUSY, "something is mounted on '%s'", entry.mnt_dir);
+	}
 	endmntent(mounts);
 	return r;
+}
+
+int cluster_check_mounts(const struct cluster *cluster, struct problem *why)
+{
+	return check_mounts(cluster->directory, true, why);
 }
 
 /* What is ours in the directory, and nothing else; cluster.json last, so that an interrupted
@@ -205,7 +228,7 @@ static int remove_contents(const char *directory, struct problem *why)
 {
 	static const char *const ours[] = {"mnt",    "volume",           "run",         "scratch",
 					   "clones", "cluster.json.new", "cluster.json"};
-	int none = check_no_mounts(directory, why);
+	int none = check_mounts(directory, false, why);
 
 	if (none < 0)
 		return none;

@@ -282,7 +282,11 @@ def what_somebody_mounted_in_a_cluster_is_not_deleted_with_it():
     run(["mount", "-t", "tmpfs", "none", foreign])
     with open(os.path.join(foreign, "precious"), "w", encoding="utf-8") as file:
         file.write("mine")
-    refused("delete", "second", "--yes", says=["mounted", foreign])
+    begun = time.monotonic()
+    refused("delete", "second", "--yes", says=["mounted", foreign, "nothing was done"])
+    # What keeps files for a while only is waited for for twenty seconds.
+    check(time.monotonic() - begun < 15, "it waited")
+    check(other.status()["state"] == "running", "nothing was done, and yet")
     check(os.path.exists(os.path.join(foreign, "precious")), "it is gone")
     run(["umount", foreign])
     other.run("delete", "--yes")
