@@ -6,13 +6,16 @@
 
 static void print_one(const json_t *backtrack, bool inside, bool utc)
 {
-	char at[TIME_TEXT_MAX], asked[TIME_TEXT_MAX] = "a mark or a place",
-				reached[MOMENT_TEXT_MAX], from[MOMENT_TEXT_MAX],
-				records[UNITS_TEXT_MAX], took[TOOK_TEXT_MAX];
+	char at[TIME_TEXT_MAX],
+		asked[VOLUME_MARK_MAX + 16] = "a place, or a mark that is gone",
+					reached[MOMENT_TEXT_MAX], from[MOMENT_TEXT_MAX],
+					records[UNITS_TEXT_MAX], took[TOOK_TEXT_MAX];
 
 	time_format_seconds(json_number(backtrack, "at.time_us"), utc, at);
 	if (json_number(backtrack, "asked_time_us"))
 		time_format(json_number(backtrack, "asked_time_us"), utc, asked);
+	else if (*json_text(backtrack, "mark"))
+		snprintf(asked, sizeof asked, "mark:%s", json_text(backtrack, "mark"));
 	moment_format(json_at(backtrack, "reached"), utc, reached);
 	moment_format(json_at(backtrack, "from"), utc, from);
 	count_format((uint64_t)json_number(backtrack, "records"), records);

@@ -238,19 +238,42 @@ static int add_backtrack(const struct volume_backtrack *backtrack, void *arg)
 	return 0;
 }
 
-static json_t *all_backtracks(const struct holding *holding)
-{
-	json_t *array = json_array();
-
-	volume_for_each_backtrack(holding->volume, add_backtrack, array);
-	return array;
-}
-
 static json_t *all_marks(const struct holding *holding)
 {
 	json_t *array = json_array();
 
 	volume_for_each_mark(holding->volume, add_mark, array);
+	return array;
+}
+
+static json_int_t lsn_of(const json_t *object, const char *moment)
+{
+	return json_integer_value(json_object_get(json_object_get(object, moment), "lsn"));
+}
+
+/* The name of the newest mark there; borrowed. */
+static json_t *mark_at(const json_t *marks, json_int_t lsn)
+{
+	for (size_t i = json_array_size(marks); i-- > 0;)
+		if (lsn_of(json_array_get(marks, i), "moment") == lsn)
+			return json_object_get(json_array_get(marks, i), "name");
+	return NULL;
+}
+
+/* Which mark was asked for is nowhere written: the one that stands where the backtrack led to. */
+static json_t *all_backtracks(const struct holding *holding)
+{
+	json_t *array = json_array(), *marks = all_marks(holding), *one, *mark;
+	size_t i;
+
+	volume_for_each_backtrack(holding->volume, add_backtrack, array);
+	json_array_foreach (array, i, one) {
+		mark = json_integer_value(json_object_get(one, "asked_time_us"))
+			       ? NULL
+			       : mark_at(marks, lsn_of(one, "reached"));
+		json_object_set_new(one, "mark", mark ? json_incref(mark) : json_null());
+	}
+	json_decref(marks);
 	return array;
 }
 

@@ -227,13 +227,14 @@ def a_mark_that_is_no_text_is_refused():
 
 def backtracks_are_listed():
     later = {**BACKTRACK, "number": 4, "asked_time_us": 0, "finished": False, "kill_us": 0, "rewind_us": 0, "start_us": 0}
-    with the_shop(backtracks={"backtracks": [BACKTRACK, later]}):
+    to_mark = {**later, "number": 5, "mark": "before ü"}
+    with the_shop(backtracks={"backtracks": [BACKTRACK, later, to_mark]}):
         done = unspill("backtracks", "shop")
         one = unspill("backtracks", "shop", "--json").json["backtracks"][1]
     shows(done, "3  at 2026-11-22 10:59:00 +01:00, 12,345 change records",
           "asked for  2026-11-22T10:50:00.000000+01:00", "reached    2026-11-22T10:49:59.750000+01:00 (lsn:4500)",
           "from       2026-11-22T10:58:59.000000+01:00 (lsn:4990)", "took       1.77 s: kill 12 ms, rewind 140 ms, start 1.62 s",
-          "asked for  a mark or a place", "took       not known")
+          "asked for  a place, or a mark that is gone", "took       not known", "asked for  mark:before ü")
     check("asked_time" not in one and one["asked_time_us"] == 0, str(one))
     with the_shop(backtracks={"backtracks": []}):
         shows(unspill("backtracks", "shop"), "none yet")

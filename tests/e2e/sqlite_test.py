@@ -64,6 +64,9 @@ def a_cluster_is_made_and_used_by_the_shell():
     check(sql("notes", "SELECT group_concat(name) FROM users", "--at", "mark:good") == "ann,bob", "the past is there to look at")
     unspill().run("backtrack", "notes", "--to", "mark:good", "--yes")
     check(sql("notes", "SELECT group_concat(name) FROM users") == "ann,bob", "it went back")
+    text = unspill().run("backtracks", "notes").stdout
+    check("asked for  mark:good\n" in text, text)
+    check(unspill().json("backtracks", "notes")["backtracks"][-1]["mark"] == "good", "the mark")
     status = unspill().json("status", "notes")
     check((status["state"], status["engine"]) == ("closed", "sqlite"), f"status: {status}")
 
