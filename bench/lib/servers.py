@@ -139,9 +139,10 @@ def import_cluster(bench, disk, name, source, transport, window=WINDOW):
     return made(Cluster(unspill, name), transport)
 
 
-def create_cluster(bench, disk, name, transport, window=WINDOW):
+def create_cluster(bench, disk, name, transport, window=WINDOW, engine="mariadb"):
+    options = SERVER_OPTIONS if engine == "mariadb" else []
     cluster = home_on(bench, disk).create(
-        name, "--backtrack-window", window, *transport_words(bench, transport), *words(SERVER_OPTIONS)
+        name, "--backtrack-window", window, *transport_words(bench, transport), *words(options), engine=engine
     )
     return made(cluster, transport)
 
