@@ -103,11 +103,6 @@ static void print_config(FILE *file, const struct engine_place *place, const voi
 		shared_buffers() >> 20);
 	for (char *const *option = place->options; option && *option; option++)
 		fprintf(file, "%s\n", *option);
-	if (place->fleeting)
-		fprintf(file, "shared_buffers = 128MB\n"
-			      "autovacuum = off\n"
-			      "archive_mode = off\n"
-			      "max_logical_replication_workers = 0\n");
 }
 
 /*
@@ -208,12 +203,33 @@ static const char *const settings[] = {
 	"lc_messages=C",
 };
 
+/*
+ * Of a server that is thrown away soon: nothing runs by itself, and nothing leaves it.  ALTER
+ * SYSTEM may have said otherwise, in a file of the data directory that goes before ours.
+ */
+static const char *const fleeting_settings[] = {
+	"shared_buffers=128MB",
+	"autovacuum=off",
+	/* Nor in spite of that, because transactions' numbers run out. */
+	"autovacuum_freeze_max_age=2000000000",
+	"autovacuum_multixact_freeze_max_age=2000000000",
+	"archive_mode=off",
+	"max_logical_replication_workers=0",
+};
+
+static void add_each(struct postgres_arguments *arguments, const char *const *all, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		postgres_add(arguments, "-c");
+		postgres_add(arguments, "%s", all[i]);
+	}
+}
+
 void postgres_add_settings(struct postgres_arguments *arguments, const struct engine_place *place)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-		postgres_add(arguments, "-c");
-		postgres_add(arguments, "%s", settings[i]);
-	}
+	add_each(arguments, settings, ARRAY_SIZE(settings));
+	if (place->fleeting)
+		add_each(arguments, fleeting_settings, ARRAY_SIZE(fleeting_settings));
 	for (const char *const *name =
 		     (const char *const[]){"config_file=%s/postgresql.conf",
 					   "hba_file=%s/pg_hba.conf", "ident_file=%s/pg_ident.conf",

@@ -103,6 +103,27 @@ static void what_must_be_so_is_not_changed_by_sql(void)
 	check(answers(&shop, "ALTER SYSTEM RESET ALL", ""));
 }
 
+static void a_server_that_is_thrown_away_does_nothing_by_itself_whatever_sql_said(void)
+{
+	check(answers(&shop, "ALTER SYSTEM SET autovacuum = on", ""));
+	check(answers(&shop, "ALTER SYSTEM SET archive_mode = on", ""));
+	check(answers(&shop, "ALTER SYSTEM SET max_logical_replication_workers = 4", ""));
+	check(down(&shop) == 0);
+	shop.place.fleeting = true;
+	require(up(&shop) == 0, "%s", shop.why.text);
+	check(answers(&shop, "SHOW autovacuum", "off"));
+	check(answers(&shop, "SHOW autovacuum_freeze_max_age", "2000000000"));
+	check(answers(&shop, "SHOW archive_mode", "off"));
+	check(answers(&shop, "SHOW max_logical_replication_workers", "0"));
+	check(down(&shop) == 0);
+	shop.place.fleeting = false;
+	require(up(&shop) == 0, "%s", shop.why.text);
+	check(answers(&shop, "SHOW autovacuum", "on"));
+	check(answers(&shop, "ALTER SYSTEM RESET ALL", ""));
+	check(down(&shop) == 0);
+	require(up(&shop) == 0, "%s", shop.why.text);
+}
+
 static void nobody_comes_in_without_a_password_but_whom_the_kernel_knows(void)
 {
 	char text[512];
@@ -353,6 +374,7 @@ int main(void)
 	RUN(a_new_directory_is_made_and_its_server_answers);
 	RUN(it_runs_as_its_own_user_with_settings_for_a_volume);
 	RUN(what_must_be_so_is_not_changed_by_sql);
+	RUN(a_server_that_is_thrown_away_does_nothing_by_itself_whatever_sql_said);
 	RUN(nobody_comes_in_without_a_password_but_whom_the_kernel_knows);
 	RUN(our_own_question_is_not_counted_as_a_connection);
 	RUN(a_change_is_counted_at_once_and_a_question_is_not);
