@@ -33,7 +33,7 @@ int postgres_directory_version(const char *dir);
 int postgres_write_config(const struct engine_place *place, struct problem *why);
 
 /* The settings that must be so, as arguments "-c", "name=value", ... */
-#define POSTGRES_ARGUMENTS_MAX 64
+#define POSTGRES_ARGUMENTS_MAX 96
 struct postgres_arguments {
 	const char *words[POSTGRES_ARGUMENTS_MAX]; /* NULL-terminated; point to what follows */
 	size_t count;
