@@ -44,8 +44,9 @@ static void put_list(struct buffer *buffer, const struct aws_shape *shape, const
 	json_t *value;
 
 	cbor_put_head(buffer, CBOR_ARRAY, json_array_size(list));
-	json_array_foreach (list, i, value)
+	json_array_foreach (list, i, value) {
 		put_value(buffer, element, value);
+	}
 }
 
 static void put_text(struct buffer *buffer, const struct aws_shape *shape, const json_t *value)

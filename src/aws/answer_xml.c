@@ -127,8 +127,9 @@ static void put_list(struct buffer *buffer, const struct aws_shape *shape,
 		member.location = around->location;
 		member.location_size = around->location_size;
 	}
-	json_array_foreach (list, i, value)
+	json_array_foreach (list, i, value) {
 		put_member(buffer, &member, value);
+	}
 }
 
 static void put_map(struct buffer *buffer, const struct aws_shape *shape,

@@ -181,7 +181,7 @@ static const char base64_digits[] =
 void aws_base64_put(struct buffer *buffer, const void *data, size_t size)
 {
 	const uint8_t *at = data;
-	char *out = buffer_extend(buffer, (size + 2) / 3 * 4);
+	char *out = size ? buffer_extend(buffer, (size + 2) / 3 * 4) : NULL;
 
 	for (size_t i = 0; i < size; i += 3, out += 4) {
 		uint32_t bits = (uint32_t)at[i] << 16 | (i + 1 < size ? at[i + 1] : 0u) << 8 |

@@ -554,7 +554,7 @@ static void a_broken_signature_is_named_for_what_it_is(void)
 static void a_token_is_kept_from_the_header_and_from_the_query(void)
 {
 	struct http_double it;
-	struct sigv4 signature;
+	struct sigv4 signature = {0};
 	struct aws_fault fault;
 	char target[2048];
 
