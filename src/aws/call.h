@@ -107,6 +107,9 @@ struct aws_handler {
 	int (*touch)(void *userdata, struct aws_call *call, struct aws_touched *ret);
 	/* Everybody who is known may, whatever the policies say (sts:GetCallerIdentity). */
 	bool for_all;
+	/* The answer's list is the whole one, to be cut into pages by this member (aws_page());
+	 * NULL: there are no pages, or the handler makes them. */
+	const char *mark;
 };
 
 /* What one layer answers of one service. */
