@@ -4,8 +4,8 @@ The table of services, operations and shapes (model.h), from botocore's service 
 
     generate.py --out table.c --depfile table.d --supplement supplement.json SERVICE...
 
-A service is a folder of botocore's data; its newest version is taken.  supplement.json is merged over the model, and
-says what the models of that age do not: how a service is called in JSON and CBOR, how it words what is wrong.
+A service is a folder of botocore's data; its newest version is taken.  supplement.json says, in the form of those
+files, what the ones of that age do not: how a service is called in JSON and CBOR, how it words what is wrong, pages.
 """
 import argparse
 import json
@@ -77,8 +77,9 @@ class Model:
         self.name = name
         self.service = load("service-2.json")
         merge(self.service, load("service-2.sdk-extras.json").get("merge", {}))
-        merge(self.service, supplement)
+        merge(self.service, supplement.get("service", {}))
         self.pages = load("paginators-1.json").get("pagination", {})
+        self.pages.update(supplement.get("pagination", {}))
 
 
 class Table:

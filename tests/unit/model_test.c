@@ -76,6 +76,10 @@ static void an_operation_knows_its_pages_and_its_errors(void)
 	check(strcmp(aws_name(clusters->page_result), "DBClusters") == 0);
 	check(!*aws_name(clusters->page_more));
 	check(strcmp(aws_name(users->page_more), "IsTruncated") == 0);
+	/* What the models of this age do not say. */
+	users = aws_operation_find(iam, "ListRoleTags", 12);
+	require(users);
+	check(strcmp(aws_name(users->page_result), "Tags") == 0);
 	fault = aws_operation_error(clusters, "DBClusterNotFoundFault");
 	require(fault);
 	check(fault->status == 404 && fault->flags & AWS_SENDER_FAULT);
