@@ -38,7 +38,8 @@ static struct word word_at(const struct form_field *field, unsigned at)
 
 	for (unsigned i = 0; i < word.size; i++)
 		word.number &= isdigit((unsigned char)text[i]) != 0;
-	word.number &= word.size > 0;
+	/* "01" is none, or it would be the same as "1" and yet another word. */
+	word.number &= word.size == 1 || (word.size > 1 && *text != '0');
 	return word;
 }
 
@@ -47,18 +48,16 @@ static bool ends(const struct form_field *field, unsigned at)
 	return at > field->name_size;
 }
 
+/* Numbers come first, by value, which without leading zeros is by length and then by digits.  0
+ * only for what is the same, byte for byte. */
 static int compare_words(struct word a, struct word b)
 {
 	int order;
 
-	if (a.number && b.number) {
-		for (; a.size > 1 && *a.text == '0'; a.text++)
-			a.size--;
-		for (; b.size > 1 && *b.text == '0'; b.text++)
-			b.size--;
-		if (a.size != b.size)
-			return a.size < b.size ? -1 : 1;
-	}
+	if (a.number != b.number)
+		return a.number ? -1 : 1;
+	if (a.number && a.size != b.size)
+		return a.size < b.size ? -1 : 1;
 	order = memcmp(a.text, b.text, MIN(a.size, b.size));
 	if (order != 0)
 		return order;
@@ -96,7 +95,6 @@ static struct run take_run(const struct reader *reader, const struct run *run, u
 	while (part.end < run->end) {
 		struct word word = word_at(reader->fields[part.end], run->at);
 
-		/* "1" and "01" are the same number, twice. */
 		if (compare_words(word, *ret) != 0)
 			break;
 		part.end++;

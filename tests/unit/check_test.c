@@ -81,6 +81,10 @@ static const struct refusal {
 	 "The query string is not percent-encoded as it should be"},
 	{IAM "CreateUser&UserName=ana&Tags.member.1.Key.x=1", "UnknownParameter",
 	 "The parameter Tags.member.1.Key.x is not recognized"},
+	{IAM "TagUser&UserName=ana&Tags.member.1.Key=a&Tags.member.01.Value=b", "UnknownParameter",
+	 "The parameter Tags.member.01.Value is not recognized"},
+	{IAM "TagUser&UserName=ana&Tags.member.1a.Key=a&Tags.member.9.Key=b&Tags.member.10.Key=c",
+	 "UnknownParameter", "The parameter Tags.member.1a.Key is not recognized"},
 	{IAM "CreateUser&UserName=ana&UserName=bob", "MalformedInput",
 	 "Parameter UserName is given more than once"},
 	{STS "AssumeRole&RoleArn=arn:aws:iam::123456789012:role/"
