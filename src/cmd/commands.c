@@ -27,6 +27,7 @@ const struct command *const commands[] = {
 	&command_verify,
 	&command_repack,
 	&command_keep,
+	&command_serve,
 	&command_doctor,
 	&command_help,
 	NULL,

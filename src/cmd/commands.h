@@ -29,5 +29,6 @@ extern const struct command command_find_moment; /* command_find() is another */
 extern const struct command command_repair;
 extern const struct command command_clone;
 extern const struct command command_keep;
+extern const struct command command_serve;
 extern const struct command command_doctor;
 extern const struct command command_help;

@@ -447,8 +447,8 @@ static int run(const struct typed *typed)
 		talk_catch_interrupts();
 		ending = work(&difference, from, to);
 	}
-	state_close(&difference.to);
-	state_close(&difference.from);
+	state_leave(&difference.to);
+	state_leave(&difference.from);
 	talk_close(&difference.talk);
 	json_decref(from);
 	json_decref(to);

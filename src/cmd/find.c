@@ -287,7 +287,7 @@ static int run(const struct typed *typed)
 		json_decref(since);
 		json_decref(until);
 	}
-	state_close(&search.state);
+	state_leave(&search.state);
 	talk_close(&search.talk);
 	free(search.schema);
 	free(search.table);

@@ -707,9 +707,9 @@ static void job_done(struct job *job)
 	if (job->file && job->file != stdout)
 		fclose(job->file);
 	spool_close(&job->spool);
-	state_close(&job->live);
-	state_close(&job->after);
-	state_close(&job->before);
+	state_leave(&job->live);
+	state_leave(&job->after);
+	state_leave(&job->before);
 	talk_close(&job->talk);
 	json_decref(job->to);
 	json_decref(job->until);

@@ -137,7 +137,7 @@ int state_open_live(struct state *ret, struct talk *talk)
 	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
 }
 
-void state_close(struct state *state)
+void state_leave(struct state *state)
 {
 	shape_done(&state->shape);
 	sql_table_free(state->table);

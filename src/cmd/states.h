@@ -32,7 +32,7 @@ bool state_is_begun(const struct state *state);
 int state_go(struct state *state, struct talk *talk, const json_t *at);
 /* The live server, which has to run; SQLite's live database, in this process or another one. */
 int state_open_live(struct state *ret, struct talk *talk);
-void state_close(struct state *state);
+void state_leave(struct state *state);
 
 /* `name` (see sql_find_table()) there, and its description. */
 int state_find_table(struct state *state, const struct typed *typed, const char *name, bool utc);

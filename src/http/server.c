@@ -124,7 +124,7 @@ static void enter(struct connection *connection, enum stage stage)
  */
 static void make_room(struct http_server *server)
 {
-	struct connection *chosen = NULL, *connection;
+	struct connection *chosen = NULL, *connection = NULL;
 
 	TAILQ_FOREACH(connection, &server->connections, entry)
 	{
@@ -160,7 +160,7 @@ static unsigned stage_ms(const struct http_options *options, enum stage stage)
 static void end_late(struct http_server *server)
 {
 	int64_t now_us = clock_monotonic_us();
-	struct connection *connection;
+	struct connection *connection = NULL;
 
 	TAILQ_FOREACH(connection, &server->connections, entry)
 	{
@@ -659,7 +659,7 @@ int http_server_open(const struct http_options *options, struct http_server **re
 /* No more connections, and no more requests on those that are there. */
 static void stop_listening(struct http_server *server)
 {
-	struct connection *connection;
+	struct connection *connection = NULL;
 
 	server->quiesced_fd = MHD_quiesce_daemon(server->daemon);
 	shutdown(server->quiesced_fd, SHUT_RDWR);

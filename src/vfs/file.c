@@ -124,7 +124,7 @@ static int file_close(sqlite3_file *sqlite_file)
 		lock_leave(&file->lock);
 	if (file->flags & SQLITE_OPEN_DELETEONCLOSE) {
 		database_file_name(database, file->suffix, name);
-		store_remove(database->store, name);
+		store_unlink(database->store, name);
 	}
 	if (file->id)
 		store_unref(database->store, file->id);

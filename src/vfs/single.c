@@ -221,8 +221,8 @@ static int copy_both_in(struct copy *copy, struct owner *owner, const char *from
 	if (r == 0 && size_of(wal) > 0)
 		r = copy_in(copy, owner->head, wal, wal_name);
 	if (r < 0) {
-		store_remove(owner->head, wal_name);
-		store_remove(owner->head, name);
+		store_unlink(owner->head, wal_name);
+		store_unlink(owner->head, name);
 		return r;
 	}
 	r = store_sync(owner->head);

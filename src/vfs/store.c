@@ -285,7 +285,7 @@ int store_look(struct store *store, const char *name, uint64_t *ret_size)
 	return r;
 }
 
-int store_remove(struct store *store, const char *name)
+int store_unlink(struct store *store, const char *name)
 {
 	uint64_t id;
 	int r;

@@ -31,7 +31,7 @@ void store_unref(struct store *store, uint64_t id);
 
 /* Is there such a file?  0 or -ENOENT; `ret_size` may be NULL. */
 int store_look(struct store *store, const char *name, uint64_t *ret_size);
-int store_remove(struct store *store, const char *name);
+int store_unlink(struct store *store, const char *name);
 
 ssize_t store_read(struct store *store, uint64_t id, uint64_t offset, void *buf, size_t size);
 /* What is at most VOLUME_WRITE_MAX bytes appears whole or not at all. */

@@ -42,7 +42,7 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *path, int sync)
 	if (!database)
 		return below->xDelete(below, path, sync);
 	database_file_name(database, suffix, name);
-	r = store_remove(database->store, name);
+	r = store_unlink(database->store, name);
 	if (r == 0 && sync)
 		r = store_sync(database->store);
 	if (r < 0 && r != -ENOENT) {

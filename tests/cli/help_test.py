@@ -8,7 +8,7 @@ from harness import Skip, check, main, unspill
 
 VERBS = ("create", "list", "status", "start", "stop", "restart", "delete", "shell", "modify", "moments", "mark", "backtrack",
          "backtracks", "view", "views", "unview", "import", "export", "query", "diff", "find", "repair", "clone",
-         "verify", "repack", "keep", "doctor", "help")
+         "verify", "repack", "keep", "serve", "doctor", "help")
 
 
 def commands():
@@ -48,9 +48,9 @@ def every_usage_line_has_exactly_the_options_that_are_described():
 def every_option_that_is_described_is_understood():
     for verb in VERBS:
         for option in described_options(unspill(verb, "--help").out):
-            # Each alone: what is missing then may be an error, an unknown option is another one.
+            # Each alone: what is missing then, or what the option cannot be, may be an error, an unknown option is another one.
             done = unspill(verb, option, "--help")
-            check(done.code == 0 or "is missing" in done.err, str(done))
+            check(done.code in (0, 2) and "unknown option" not in done.err, str(done))
             done = unspill(verb, f"{option}=x", "--help")
             check(done.code == 0 or "takes no value" in done.err, str(done))
 

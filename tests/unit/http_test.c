@@ -755,7 +755,7 @@ static void an_address_that_is_taken_is_refused(void)
 {
 	char address[HTTP_ADDRESS_SIZE];
 	struct problem why;
-	int fd, other;
+	int fd = -1, other = -1;
 
 	require(http_listen("127.0.0.1:0", &fd, &why) == 0, "%s", why.text);
 	http_address_of(fd, address);
