@@ -114,6 +114,7 @@ static void a_moment_has_a_server_of_its_own_and_the_cluster_does_not_notice(voi
 {
 	struct moment first, second, now, shown;
 	struct past *past;
+	pid_t server;
 
 	require(begin());
 	require(put(0, "one", &first) && put(0, "three", &second));
@@ -124,7 +125,11 @@ static void a_moment_has_a_server_of_its_own_and_the_cluster_does_not_notice(voi
 	check_answers(past);
 	check_file(past, "one");
 	check(holder_pins(&shop) == 1);
+	server = place_find_user(past_place(past)->data_dir);
+	check(server > 0);
 	past_close(past);
+	check(kill(server, 0) < 0, "the server lives");
+	check(!holder_has(&shop, "scratch/1"), "its files are still there");
 	check_nothing_left();
 	volume_now(shop.holding.volume, &now);
 	check(now.lsn == second.lsn, "something was written into the cluster's volume");
@@ -138,7 +143,7 @@ static void a_moment_has_a_server_of_its_own_and_the_cluster_does_not_notice(voi
 
 static void another_moment_is_another_content_and_another_server(void)
 {
-	struct moment first, second;
+	struct moment first, second, shown;
 	struct past *past;
 	json_t *at;
 
@@ -152,6 +157,8 @@ static void another_moment_is_another_content_and_another_server(void)
 	json_decref(at);
 	check_answers(past);
 	check_file(past, "one");
+	past_moment(past, &shown);
+	check(shown.lsn == first.lsn);
 	past_close(past);
 	check_nothing_left();
 	holder_done(&shop);
