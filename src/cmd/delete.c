@@ -1,63 +1,10 @@
 /* unspill delete */
 #include "cmd/commands.h"
 #include "cmd/talk.h"
-#include "control/clones.h"
+#include "keeper/keeper.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
-
-/* What cluster_make() and the keeper put into a cluster's directory. */
-static bool is_ours(const char *name)
-{
-	return !strcmp(name, ".") || !strcmp(name, "..") || !strcmp(name, "volume") ||
-	       !strcmp(name, "mnt") || !strcmp(name, "run") || !strcmp(name, "scratch") ||
-	       !strcmp(name, "clones") || !strncmp(name, "cluster.json", strlen("cluster.json")) ||
-	       !strncmp(name, ".cluster.json", strlen(".cluster.json"));
-}
-
-static int refuse_strangers(const struct typed *typed, const struct cluster *cluster)
-{
-	struct dirent *entry;
-	DIR *dir = opendir(cluster->directory);
-	int ending = END_OK;
-
-	if (!dir)
-		return fail(typed, END_FAILED, "cannot read '%s': %s", cluster->directory,
-			    strerror(errno));
-	while (ending == END_OK && (entry = readdir(dir))) {
-		if (!is_ours(entry->d_name))
-			ending = fail(typed, END_TAKEN,
-				      "'%s' holds '%.100s', which is not the cluster's; move it "
-				      "away; nothing was done",
-				      cluster->directory, entry->d_name);
-	}
-	closedir(dir);
-	return ending;
-}
-
-static int refuse_mounts(const struct typed *typed, const struct cluster *cluster)
-{
-	struct problem why = {""};
-	int r = cluster_check_mounts(cluster, &why);
-
-	return r < 0 ? fail(typed, ending_of_errno(r), "%s; nothing was done", why.text) : END_OK;
-}
-
-/* Clones stand on its files. */
-static int refuse_parents(const struct typed *typed, const struct cluster *cluster)
-{
-	char name[NAME_MAX + 1];
-
-	if (!clones_find(cluster->directory, false, name))
-		return END_OK;
-	return fail(
-		typed, END_BUSY,
-		"its clone '%s' still shares files with it; delete that first, or wait until it "
-		"has copied them ('unspill status %s' says how far it is; one made with --thin "
-		"begins after 'unspill modify %s --detach')",
-		name, name, name);
-}
 
 static int delete (struct talk *talk)
 {
@@ -71,7 +18,7 @@ static int delete (struct talk *talk)
 		return ending;
 	progress_init(&progress, false);
 	progress_step(&progress, "removing the files");
-	r = talk_remove(talk, &why);
+	r = keeper_remove(talk->cluster, &why);
 	progress_done(&progress, r >= 0);
 	if (r < 0)
 		return fail_why(talk->typed, r, &why);
@@ -82,15 +29,12 @@ static int delete (struct talk *talk)
 static int confirm_and_delete(struct talk *talk)
 {
 	char question[PATH_MAX + 200];
-	int ending;
+	struct problem why = {""};
+	int ending, r;
 
-	ending = refuse_strangers(talk->typed, talk->cluster);
-	if (ending == END_OK)
-		ending = refuse_mounts(talk->typed, talk->cluster);
-	if (ending == END_OK)
-		ending = refuse_parents(talk->typed, talk->cluster);
-	if (ending != END_OK)
-		return ending;
+	r = keeper_check_removable(talk->cluster, &why);
+	if (r < 0)
+		return fail_why(talk->typed, r, &why);
 	snprintf(question, sizeof question,
 		 "Delete %s with all its data and all its past, in %s?%s", talk->cluster->name,
 		 talk->cluster->directory, talk->control ? " Its server is running." : "");

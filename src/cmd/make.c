@@ -208,7 +208,7 @@ void make_take_back(const struct typed *typed, struct progress *progress, struct
 	int r;
 
 	progress_step(progress, "taking back what was made");
-	r = talk_remove(talk, &why);
+	r = keeper_remove(talk->cluster, &why);
 	progress_done(progress, r >= 0);
 	if (r < 0)
 		fail(typed, END_FAILED,

@@ -15,9 +15,7 @@
 #include <sys/time.h>
 
 #define LOCK_TIMEOUT_US 15000000
-#define END_TIMEOUT_MS 20000        /* of a keeper */
-#define SERVER_END_TIMEOUT_MS 60000 /* of one with its server */
-#define GONE_TIMEOUT_US 20000000    /* of whatever keeps a cluster's files after that */
+#define END_TIMEOUT_MS 20000 /* of a keeper without a server */
 
 /* --- Interrupts ------------------------------------------------------------------------------- */
 
@@ -190,45 +188,14 @@ int talk_open(struct talk *ret, const struct typed *typed, enum talk_flags flags
 	return talk_open_cluster(ret, typed, cluster, flags);
 }
 
-/* On a connection of its own: the old one may have been shut down by an interrupt. */
-static void send_away(struct talk *talk, int timeout_ms)
-{
-	struct problem why = {""};
-	char path[PATH_MAX];
-	json_t *result = NULL;
-
-	control_close(talk->control);
-	talk->control = NULL;
-	cluster_socket(talk->cluster, path);
-	if (control_connect(path, &talk->control, &why) < 0)
-		return;
-	/* Should it fail, the keeper goes by itself after a minute alone. */
-	(void)talk_ask_quietly(talk, json_pack("{s:s}", "do", "shutdown"), timeout_ms, &result,
-			       &why);
-	json_decref(result);
-}
-
-int talk_remove(struct talk *talk, struct problem *why)
-{
-	int64_t deadline = clock_monotonic_us() + GONE_TIMEOUT_US;
-	int r;
-
-	/* Not empty: a clone is being made there, which had not begun when we took the lock.  A
-	 * keeper may have come up since we looked. */
-	while (((r = cluster_delete(talk->cluster, why)) == -EBUSY || r == -ENOTEMPTY) &&
-	       clock_monotonic_us() < deadline) {
-		send_away(talk, SERVER_END_TIMEOUT_MS);
-		poll(NULL, 0, 50);
-	}
-	return r;
-}
-
 void talk_close(struct talk *talk)
 {
-	if (talk->temporary)
-		send_away(talk, END_TIMEOUT_MS);
-	talk_unlock(talk);
+	/* The old connection may have been shut down by an interrupt. */
 	control_close(talk->control);
+	/* Should it fail, the keeper goes by itself after a minute alone. */
+	if (talk->temporary)
+		(void)keeper_dismiss(talk->cluster, END_TIMEOUT_MS, NULL);
+	talk_unlock(talk);
 	inside_close(talk);
 	cluster_free(talk->cluster);
 	*talk = (struct talk){0};

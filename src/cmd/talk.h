@@ -56,13 +56,6 @@ void talk_keep(struct talk *talk);
 int talk_connect(struct talk *talk);
 
 /*
- * Remove the cluster with all its files.  Its keeper is told to end, also one that comes up only
- * now, and its end is waited for.  -EBUSY when something keeps its files for 20 seconds, or as
- * cluster_delete().
- */
-int talk_remove(struct talk *talk, struct problem *why);
-
-/*
  * Send `request` (stolen) and wait.  With END_OK the caller owns *ret; otherwise the reason has
  * been printed.  `ret` may be NULL.
  */

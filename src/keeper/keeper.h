@@ -40,3 +40,21 @@ int keeper_run(const char *directory, const struct keeper_options *options);
  */
 int keeper_spawn(const struct cluster *cluster, const struct keeper_options *options,
 		 struct problem *why);
+
+/*
+ * Tell a cluster's keeper to end at once, its server killed, and wait for that at most
+ * `timeout_ms`. -ENOENT or -ECONNREFUSED when none listens, -ECONNRESET when it did not answer in
+ * time.
+ */
+int keeper_dismiss(const struct cluster *cluster, int timeout_ms, struct problem *why);
+
+/* Nothing in the cluster's directory is anybody else's (-EEXIST), nothing is mounted in it that
+ * cluster_delete() would refuse, and no clone stands on its files (-EBUSY). */
+int keeper_check_removable(const struct cluster *cluster, struct problem *why);
+
+/*
+ * Remove the cluster with all its files.  Its keeper is told to end, also one that comes up only
+ * now, and its end is waited for.  -EBUSY when something keeps its files for 20 seconds, or as
+ * cluster_delete().
+ */
+int keeper_remove(const struct cluster *cluster, struct problem *why);
