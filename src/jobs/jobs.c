@@ -242,6 +242,14 @@ static bool go_back(struct work *work, int at)
 	return true;
 }
 
+static bool finish(struct work *work, enum job_state state)
+{
+	set_state(work, state);
+	work->record.error = state == JOB_DONE ? NULL : work->why.text;
+	work->record.ended_us = clock_realtime_us();
+	return persist(work, true);
+}
+
 /* False when it is left for the next start. */
 static bool walk(struct work *work)
 {
@@ -256,18 +264,11 @@ static bool walk(struct work *work)
 		problem(&work->why, -ECANCELED, "interrupted: unspill serve ended meanwhile");
 	else if (work->record.state != JOB_UNDOING)
 		outcome = go_forward(work, &at);
-	if (outcome == LEFT)
+	if (outcome == FORWARD_DONE)
+		return finish(work, JOB_DONE);
+	if (outcome == LEFT || !go_back(work, at))
 		return false;
-	if (outcome == FORWARD_DONE) {
-		set_state(work, JOB_DONE);
-		work->record.error = NULL;
-		return persist(work, true);
-	}
-	if (!go_back(work, at))
-		return false;
-	set_state(work, job_cancelled(&work->job) ? JOB_CANCELLED : JOB_FAILED);
-	work->record.error = work->why.text;
-	return persist(work, true);
+	return finish(work, job_cancelled(&work->job) ? JOB_CANCELLED : JOB_FAILED);
 }
 
 /* --- Threads ---------------------------------------------------------------------------------- */
@@ -518,6 +519,17 @@ int jobs_cancel(struct jobs *jobs, int64_t id, struct problem *why)
 	return r < 0 ? problem_errno(why, r, "that it is cancelled cannot be recorded") : 0;
 }
 
+static void hide_secret(const struct jobs *jobs, json_t *job)
+{
+	const struct job_kind *kind =
+		find_kind(jobs, json_string_value(json_object_get(job, "kind")));
+
+	if (!kind)
+		json_object_del(job, "input"); /* nobody knows what is in it */
+	else if (kind->secret)
+		json_object_del(json_object_get(job, "input"), kind->secret);
+}
+
 static void add_progress(struct jobs *jobs, json_t *job)
 {
 	struct work *work;
@@ -534,14 +546,17 @@ static void add_progress(struct jobs *jobs, json_t *job)
 
 int jobs_list(struct jobs *jobs, const char *subject, unsigned limit, json_t **ret)
 {
-	json_t *job;
+	json_t *list = NULL, *job;
 	size_t i;
 	int r;
 
-	r = record_list(jobs->state, subject, limit, ret);
+	r = record_list(jobs->state, subject, limit, &list);
 	if (r < 0)
 		return r;
-	json_array_foreach (*ret, i, job)
+	json_array_foreach (list, i, job) {
+		hide_secret(jobs, job);
 		add_progress(jobs, job);
+	}
+	*ret = list;
 	return 0;
 }

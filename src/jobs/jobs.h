@@ -55,6 +55,9 @@ struct job_kind {
 	const struct job_step *steps; /* ends with .name NULL */
 	bool resume; /* after we were killed: go on where it was; else undo, last step first */
 	bool cancellable;
+	/* A member of the input that nobody is shown, and that is forgotten at the end; NULL: none.
+	 */
+	const char *secret;
 	/*
 	 * What the end means in the layer above's tables: in the transaction that makes it durable,
 	 * in state's thread.  May be NULL, as the next.

@@ -102,12 +102,16 @@ static int end(sqlite3 *db, void *arg)
 	const struct ending *ending = arg;
 	const struct record *record = ending->record;
 	const struct job_kind *kind = record->job->kind;
+	char secret[64];
 	int r;
 
+	snprintf(secret, sizeof secret, "$.\"%s\"", kind->secret ? kind->secret : "-");
 	r = update(db, (void *)record);
 	if (r == 0)
-		r = state_run(db, "UPDATE job SET ended_us = ? WHERE id = ?", "ii",
-			      record->ended_us, record->job->id);
+		r = state_run(db,
+			      "UPDATE job SET ended_us = ?, input = json_remove(input, ?)"
+			      " WHERE id = ?",
+			      "isi", record->ended_us, secret, record->job->id);
 	if (r == 0)
 		r = state_run(db, "DELETE FROM job WHERE ended_us < ?", "i",
 			      record->ended_us - JOBS_KEPT_US);

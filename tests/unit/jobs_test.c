@@ -126,11 +126,20 @@ static int run_wait(void *userdata, struct job *job, struct problem *ret_why)
 static const struct job_step wait_steps[] = {
 	{"a", run_a, undo_a}, {"wait", run_wait, NULL}, {NULL}};
 
-static const struct job_kind resuming = {"resuming", three_steps, true, true, note_end, tell_ended};
-static const struct job_kind returning = {"returning", three_steps, false,
-					  true,        note_end,    tell_ended};
-static const struct job_kind waiting = {"waiting", wait_steps, true, true, note_end, tell_ended};
-static const struct job_kind stubborn = {"stubborn", wait_steps, true, false, note_end, tell_ended};
+#define KIND(kind, its_steps, resumes, can_be_cancelled) \
+	static const struct job_kind kind = {            \
+		.name = #kind,                           \
+		.steps = its_steps,                      \
+		.resume = resumes,                       \
+		.cancellable = can_be_cancelled,         \
+		.secret = "password",                    \
+		.end = note_end,                         \
+		.ended = tell_ended,                     \
+	}
+KIND(resuming, three_steps, true, true);
+KIND(returning, three_steps, false, true);
+KIND(waiting, wait_steps, true, true);
+KIND(stubborn, wait_steps, true, false);
 static const struct job_kind *const kinds[] = {&resuming, &returning, &waiting, &stubborn, NULL};
 
 static const char *const ended_steps[] = {
@@ -160,7 +169,7 @@ static void end(void)
 
 static int add(const char *kind, const char *subject, int64_t *ret_id)
 {
-	json_t *input = json_pack("{s:s}", "colour", "red");
+	json_t *input = json_pack("{s:s, s:s}", "colour", "red", "password", "Tr0ub4dor");
 	const struct job_new new = {kind, subject, input};
 	int r = jobs_add(jobs, &new, ret_id, &why);
 
@@ -188,6 +197,8 @@ static bool is_in_state(const char *subject, const char *expected)
 		return false;
 	found = json_string_value(json_object_get(json_array_get(list, 0), "state"));
 	ok = check(!strcmp(found ? found : "", expected), "%s", found);
+	/* It has ended once it is told. */
+	check(!found || json_object_get(json_array_get(list, 0), "ended_us"));
 	json_decref(list);
 	return ok;
 }
@@ -289,6 +300,48 @@ static void what_is_added_with_a_job_is_there_with_it_or_not_at_all(void)
 	check(wait_for(&ended));
 	check(ended_as("also") == 1);
 	json_decref(input);
+	end();
+}
+
+static bool shows_input(const char *expected)
+{
+	json_t *list = NULL, *input;
+	char *text;
+	bool ok;
+
+	if (!check(jobs_list(jobs, "shop", 1, &list) == 0))
+		return false;
+	input = json_object_get(json_array_get(list, 0), "input");
+	text = json_dumps(input, JSON_COMPACT);
+	ok = check(text && !strcmp(text, expected), "%s", text);
+	free(text);
+	json_decref(list);
+	return ok;
+}
+
+static int count_passwords(sqlite3 *db, void *arg)
+{
+	sqlite3_stmt *row = NULL;
+	int r = state_prepare(db, "SELECT count(*) FROM job WHERE input LIKE '%Tr0ub4dor%'", &row,
+			      "");
+
+	if (r == 0)
+		r = state_step(row) == 1 ? sqlite3_column_int(row, 0) : -EIO;
+	state_done(row);
+	return r;
+}
+
+static void a_secret_is_never_shown_and_forgotten_at_the_end(void)
+{
+	require(begin());
+	check(add("waiting", "shop", NULL) == 0);
+	check(wait_for(&entered));
+	check(shows_input("{\"colour\":\"red\"}"));
+	check(state_read(state, count_passwords, NULL) == 1, "it is still needed");
+	sem_post(&let_go);
+	check(wait_for(&ended));
+	check(shows_input("{\"colour\":\"red\"}"));
+	check(state_read(state, count_passwords, NULL) == 0);
 	end();
 }
 
@@ -496,6 +549,7 @@ int main(void)
 	IN_NEW_DIR(a_step_that_fails_is_taken_back_with_those_before_it);
 	IN_NEW_DIR(a_subject_has_one_job_at_a_time);
 	IN_NEW_DIR(what_is_added_with_a_job_is_there_with_it_or_not_at_all);
+	IN_NEW_DIR(a_secret_is_never_shown_and_forgotten_at_the_end);
 	IN_NEW_DIR(a_cancelled_job_is_taken_back);
 	IN_NEW_DIR(what_cannot_be_cancelled_says_so);
 	IN_NEW_DIR(a_job_that_was_under_way_at_the_end_goes_on_at_the_next_start);
