@@ -324,6 +324,25 @@ int talk_ask(struct talk *talk, json_t *request, json_t **ret)
 	return END_OK;
 }
 
+int talk_need_running(struct talk *talk)
+{
+	char state[32] = "stopped";
+	json_t *status;
+	int ending;
+
+	if (talk->control) {
+		ending = talk_ask(talk, json_pack("{s:s}", "do", "status"), &status);
+		if (ending != END_OK)
+			return ending;
+		snprintf(state, sizeof state, "%s", json_text(status, "state"));
+		json_decref(status);
+	}
+	if (!strcmp(state, "running"))
+		return END_OK;
+	return fail(talk->typed, END_BUSY, "the server is %s; 'unspill start %s' brings it up",
+		    state, talk->cluster->name);
+}
+
 /* --- Moments ---------------------------------------------------------------------------------- */
 
 static int parse_lsn(const struct typed *typed, const char *what, const char *text, json_t **ret)

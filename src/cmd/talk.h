@@ -60,6 +60,8 @@ int talk_connect(struct talk *talk);
  * been printed.  `ret` may be NULL.
  */
 int talk_ask(struct talk *talk, json_t *request, json_t **ret);
+/* The server runs; without a keeper it does not.  Ending. */
+int talk_need_running(struct talk *talk);
 
 /* As talk_ask(), and end with -errno and `why` instead of printing; -ETIMEDOUT after `timeout_ms`.
  * Nobody cancels it. */

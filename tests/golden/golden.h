@@ -155,3 +155,24 @@ static inline char *golden_load(const char *path)
 	fclose(file);
 	return text;
 }
+
+/*
+ * A test's arguments: "IMAGE", or "--write IMAGE" to write what `render` makes (the caller's,
+ * NULL: it cannot), and end.  -1: go on, with *ret_image; else the exit code.
+ */
+static inline int golden_begin(int argc, char **argv, char *(*render)(void), const char **ret_image)
+{
+	bool write = argc == 3 && strcmp(argv[1], "--write") == 0;
+
+	if (!write && argc != 2)
+		return 2;
+	*ret_image = argv[argc - 1];
+	if (!write)
+		return -1;
+	CLEANUP(free) char *text = render();
+	FILE *file = text ? fopen(*ret_image, "w") : NULL;
+
+	if (!file || fputs(text, file) < 0)
+		return 1;
+	return fclose(file) != 0;
+}

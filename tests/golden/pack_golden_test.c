@@ -136,27 +136,23 @@ static void a_pack_made_now_gives_them_too(void)
 	look_at(disk);
 }
 
-static int write_image(const char *path)
+static char *render(void)
 {
 	CLEANUP(disk) struct disk *disk = make_pack();
 	CLEANUP(buffer) struct buffer out = {0};
-	FILE *file;
 
 	if (golden_render_folder(&out, disk, "tape") != 0)
-		return 1;
-	file = fopen(path, "w");
-	if (!file || fwrite(out.data, 1, out.size, file) != out.size)
-		return 1;
-	return fclose(file) != 0;
+		return NULL;
+	buffer_put8(&out, 0);
+	return (char *)take(out.data);
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 3 && strcmp(argv[1], "--write") == 0)
-		return write_image(argv[2]);
-	if (argc != 2)
-		return 2;
-	image_path = argv[1];
+	int code = golden_begin(argc, argv, render, &image_path);
+
+	if (code >= 0)
+		return code;
 	RUN(the_golden_image_gives_the_same_records);
 	RUN(a_pack_made_now_gives_them_too);
 	return tap_done();

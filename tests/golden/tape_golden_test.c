@@ -149,23 +149,12 @@ static void the_golden_image_gives_the_same_records(void)
 	tape_close(reading.tape);
 }
 
-static int write_image(const char *path)
-{
-	CLEANUP(free) char *made = render();
-	FILE *file = fopen(path, "w");
-
-	if (!file || fputs(made, file) < 0)
-		return 1;
-	return fclose(file) != 0;
-}
-
 int main(int argc, char **argv)
 {
-	if (argc == 3 && strcmp(argv[1], "--write") == 0)
-		return write_image(argv[2]);
-	if (argc != 2)
-		return 2;
-	image_path = argv[1];
+	int code = golden_begin(argc, argv, render, &image_path);
+
+	if (code >= 0)
+		return code;
 	RUN(the_same_appends_give_the_same_bytes);
 	RUN(the_golden_image_gives_the_same_records);
 	return tap_done();

@@ -109,14 +109,11 @@ static void the_golden_image_gives_the_same_volume(void)
 
 int main(int argc, char **argv)
 {
-	log_set_level(LOG_ERROR);
-	image_path = argv[argc - 1];
-	if (argc > 2 && strcmp(argv[1], "--write") == 0) {
-		CLEANUP(free) char *text = render();
-		FILE *file = fopen(image_path, "w");
+	int code = golden_begin(argc, argv, render, &image_path);
 
-		return !file || fputs(text, file) < 0 || fclose(file) != 0;
-	}
+	log_set_level(LOG_ERROR);
+	if (code >= 0)
+		return code;
 	RUN(the_same_changes_give_the_golden_image);
 	RUN(the_golden_image_gives_the_same_volume);
 	return tap_done();
