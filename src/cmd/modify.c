@@ -40,8 +40,9 @@ static int parse(const struct typed *typed, json_t *ask)
 	return END_OK;
 }
 
-static void print(const struct talk *talk, const struct typed *typed, const json_t *result)
+static void print(const struct talk *talk, const json_t *result, const void *arg)
 {
+	const struct typed *typed = talk->typed;
 	char text[UNITS_TEXT_MAX];
 
 	if (typed_value(typed, "backtrack-window")) {
@@ -65,27 +66,12 @@ static void print(const struct talk *talk, const struct typed *typed, const json
 
 static int run(const struct typed *typed)
 {
-	json_t *ask = json_pack("{s:s}", "do", "modify"), *result;
-	struct talk talk;
-	int ending;
+	json_t *ask = json_pack("{s:s}", "do", "modify");
+	int ending = parse(typed, ask);
 
-	ending = parse(typed, ask);
-	if (ending != END_OK) {
-		json_decref(ask);
-		return ending;
-	}
-	ending = talk_open(&talk, typed, TALK_TOLD);
 	if (ending == END_OK)
-		ending = talk_ask(&talk, ask, &result);
-	else
-		json_decref(ask);
-	if (ending == END_OK && typed_switch(typed, "json")) {
-		ending = print_json(typed, result);
-	} else if (ending == END_OK) {
-		print(&talk, typed, result);
-		json_decref(result);
-	}
-	talk_close(&talk);
+		return talk_once(typed, TALK_TOLD, ask, print, NULL);
+	json_decref(ask);
 	return ending;
 }
 
