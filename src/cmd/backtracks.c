@@ -29,16 +29,15 @@ static void print_one(const json_t *backtrack, bool inside, bool utc)
 	       reached, from, took);
 }
 
-static void print_all(const struct talk *talk, const json_t *result, const void *arg)
+static void print_all(const struct typed *typed, const json_t *all, bool inside)
 {
-	const json_t *all = json_at(result, "backtracks"), *backtrack;
+	const json_t *backtrack;
 	size_t i;
 
 	json_array_foreach (all, i, backtrack) {
 		if (i)
 			putchar('\n');
-		print_one(backtrack, cluster_is_inside(talk->cluster),
-			  typed_switch(talk->typed, "utc"));
+		print_one(backtrack, inside, typed_switch(typed, "utc"));
 	}
 	if (!json_array_size(all))
 		puts("none yet");
@@ -46,7 +45,21 @@ static void print_all(const struct talk *talk, const json_t *result, const void 
 
 static int run(const struct typed *typed)
 {
-	return talk_once(typed, TALK_ANY, json_pack("{s:s}", "do", "backtracks"), print_all, NULL);
+	struct talk talk;
+	json_t *result;
+	int ending;
+
+	ending = talk_open(&talk, typed, TALK_ANY);
+	if (ending == END_OK)
+		ending = talk_ask(&talk, json_pack("{s:s}", "do", "backtracks"), &result);
+	if (ending == END_OK && typed_switch(typed, "json")) {
+		ending = print_json(typed, result);
+	} else if (ending == END_OK) {
+		print_all(typed, json_at(result, "backtracks"), cluster_is_inside(talk.cluster));
+		json_decref(result);
+	}
+	talk_close(&talk);
+	return ending;
 }
 
 const struct command command_backtracks = {

@@ -39,22 +39,38 @@ static int check_target(const struct typed *typed, const char *text, char path[P
 	return END_OK;
 }
 
-static void print_result(const struct talk *talk, const json_t *result, const void *path)
+static void print_result(const struct typed *typed, const json_t *result, const char *path)
 {
 	char files[UNITS_TEXT_MAX], bytes[UNITS_TEXT_MAX], moment[MOMENT_TEXT_MAX];
 
 	count_format((uint64_t)json_number(result, "files"), files);
 	bytes_format(json_real_at(result, "bytes"), bytes);
-	moment_format(json_at(result, "moment"), typed_switch(talk->typed, "utc"), moment);
-	printf("%s files, %s, as of %s, are in %s\n", files, bytes, moment, (const char *)path);
+	moment_format(json_at(result, "moment"), typed_switch(typed, "utc"), moment);
+	printf("%s files, %s, as of %s, are in %s\n", files, bytes, moment, path);
 }
 
 static int copy(const struct typed *typed, const char *path, json_t *at)
 {
-	json_t *request = json_pack("{s:s, s:s, s:O, s:s*}", "do", "export", "to", path, "at", at,
-				    "database", typed_value(typed, "database"));
+	struct talk talk;
+	json_t *result;
+	int ending;
 
-	return talk_once(typed, TALK_ANY, request, print_result, path);
+	ending = talk_open(&talk, typed, TALK_ANY);
+	if (ending == END_OK) {
+		talk_catch_interrupts();
+		ending = talk_ask(&talk,
+				  json_pack("{s:s, s:s, s:O, s:s*}", "do", "export", "to", path,
+					    "at", at, "database", typed_value(typed, "database")),
+				  &result);
+	}
+	if (ending == END_OK && typed_switch(typed, "json")) {
+		ending = print_json(typed, result);
+	} else if (ending == END_OK) {
+		print_result(typed, result, path);
+		json_decref(result);
+	}
+	talk_close(&talk);
+	return ending;
 }
 
 static int run(const struct typed *typed)

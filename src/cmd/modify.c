@@ -40,9 +40,8 @@ static int parse(const struct typed *typed, json_t *ask)
 	return END_OK;
 }
 
-static void print(const struct talk *talk, const json_t *result, const void *arg)
+static void print(const struct talk *talk, const struct typed *typed, const json_t *result)
 {
-	const struct typed *typed = talk->typed;
 	char text[UNITS_TEXT_MAX];
 
 	if (typed_value(typed, "backtrack-window")) {
@@ -66,12 +65,27 @@ static void print(const struct talk *talk, const json_t *result, const void *arg
 
 static int run(const struct typed *typed)
 {
-	json_t *ask = json_pack("{s:s}", "do", "modify");
-	int ending = parse(typed, ask);
+	json_t *ask = json_pack("{s:s}", "do", "modify"), *result;
+	struct talk talk;
+	int ending;
 
+	ending = parse(typed, ask);
+	if (ending != END_OK) {
+		json_decref(ask);
+		return ending;
+	}
+	ending = talk_open(&talk, typed, TALK_TOLD);
 	if (ending == END_OK)
-		return talk_once(typed, TALK_TOLD, ask, print, NULL);
-	json_decref(ask);
+		ending = talk_ask(&talk, ask, &result);
+	else
+		json_decref(ask);
+	if (ending == END_OK && typed_switch(typed, "json")) {
+		ending = print_json(typed, result);
+	} else if (ending == END_OK) {
+		print(&talk, typed, result);
+		json_decref(result);
+	}
+	talk_close(&talk);
 	return ending;
 }
 

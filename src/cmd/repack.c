@@ -3,7 +3,7 @@
 #include "cmd/talk.h"
 #include "base/units.h"
 
-static void report(const struct talk *talk, const json_t *result, const void *arg)
+static void report(const struct talk *talk, const json_t *result)
 {
 	char before[UNITS_TEXT_MAX], after[UNITS_TEXT_MAX];
 	double left = json_real_at(result, "left");
@@ -20,7 +20,23 @@ static void report(const struct talk *talk, const json_t *result, const void *ar
 
 static int run(const struct typed *typed)
 {
-	return talk_once(typed, TALK_TOLD, json_pack("{s:s}", "do", "repack"), report, NULL);
+	struct talk talk;
+	json_t *result;
+	int ending;
+
+	ending = talk_open(&talk, typed, TALK_TOLD);
+	if (ending == END_OK) {
+		talk_catch_interrupts();
+		ending = talk_ask(&talk, json_pack("{s:s}", "do", "repack"), &result);
+	}
+	if (ending == END_OK && typed_switch(typed, "json")) {
+		ending = print_json(typed, result);
+	} else if (ending == END_OK) {
+		report(&talk, result);
+		json_decref(result);
+	}
+	talk_close(&talk);
+	return ending;
 }
 
 const struct command command_repack = {

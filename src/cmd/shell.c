@@ -36,6 +36,25 @@ static int become_client(const struct typed *typed, const struct cluster *cluste
 	return fail(typed, END_MACHINE, "cannot run '%s': %s", argv[0], strerror(errno));
 }
 
+static int check_running(struct talk *talk)
+{
+	char state[32] = "stopped";
+	json_t *status;
+	int ending;
+
+	if (talk->control) {
+		ending = talk_ask(talk, json_pack("{s:s}", "do", "status"), &status);
+		if (ending != END_OK)
+			return ending;
+		snprintf(state, sizeof state, "%s", json_text(status, "state"));
+		json_decref(status);
+	}
+	if (!strcmp(state, "running"))
+		return END_OK;
+	return fail(talk->typed, END_BUSY, "the server is %s; 'unspill start %s' brings it up",
+		    state, talk->cluster->name);
+}
+
 static int visit_past(const struct typed *typed)
 {
 	struct visit visit;
@@ -61,7 +80,7 @@ static int run(const struct typed *typed)
 		return visit_past(typed);
 	ending = talk_open(&talk, typed, TALK_ONLY_IF_RUNS);
 	if (ending == END_OK)
-		ending = talk_need_running(&talk);
+		ending = check_running(&talk);
 	if (ending == END_OK)
 		ending = become_client(typed, talk.cluster);
 	talk_close(&talk);

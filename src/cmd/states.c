@@ -79,6 +79,23 @@ int state_go(struct state *state, struct talk *talk, const json_t *at)
 	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
 }
 
+static int check_running(struct talk *talk)
+{
+	char state[32] = "stopped";
+	json_t *status;
+	int ending;
+
+	ending = talk_ask(talk, json_pack("{s:s}", "do", "status"), &status);
+	if (ending != END_OK)
+		return ending;
+	snprintf(state, sizeof state, "%s", json_text(status, "state"));
+	json_decref(status);
+	if (!strcmp(state, "running"))
+		return END_OK;
+	return fail(talk->typed, END_BUSY, "the server is %s; 'unspill start %s' brings it up",
+		    state, talk->cluster->name);
+}
+
 static int open_live_inside(struct state *state, struct talk *talk)
 {
 	char path[PATH_MAX + VOLUME_NAME_MAX + 2] = "", run_dir[PATH_MAX];
@@ -111,7 +128,7 @@ int state_open_live(struct state *ret, struct talk *talk)
 	*ret = (struct state){.live = true};
 	if (cluster_is_inside(cluster))
 		return open_live_inside(ret, talk);
-	ending = talk_need_running(talk);
+	ending = check_running(talk);
 	if (ending != END_OK)
 		return ending;
 	cluster_path(cluster, "mnt/data", data);

@@ -324,49 +324,6 @@ int talk_ask(struct talk *talk, json_t *request, json_t **ret)
 	return END_OK;
 }
 
-int talk_once(const struct typed *typed, enum talk_flags flags, json_t *request,
-	      void (*print)(const struct talk *talk, const json_t *result, const void *arg),
-	      const void *arg)
-{
-	struct talk talk;
-	json_t *result;
-	int ending;
-
-	ending = talk_open(&talk, typed, flags);
-	if (ending == END_OK && is_cancellable(request))
-		talk_catch_interrupts();
-	if (ending == END_OK)
-		ending = talk_ask(&talk, json_incref(request), &result);
-	json_decref(request);
-	if (ending == END_OK && typed_switch(typed, "json")) {
-		ending = print_json(typed, result);
-	} else if (ending == END_OK) {
-		print(&talk, result, arg);
-		json_decref(result);
-	}
-	talk_close(&talk);
-	return ending;
-}
-
-int talk_need_running(struct talk *talk)
-{
-	char state[32] = "stopped";
-	json_t *status;
-	int ending;
-
-	if (talk->control) {
-		ending = talk_ask(talk, json_pack("{s:s}", "do", "status"), &status);
-		if (ending != END_OK)
-			return ending;
-		snprintf(state, sizeof state, "%s", json_text(status, "state"));
-		json_decref(status);
-	}
-	if (!strcmp(state, "running"))
-		return END_OK;
-	return fail(talk->typed, END_BUSY, "the server is %s; 'unspill start %s' brings it up",
-		    state, talk->cluster->name);
-}
-
 /* --- Moments ---------------------------------------------------------------------------------- */
 
 static int parse_lsn(const struct typed *typed, const char *what, const char *text, json_t **ret)

@@ -60,15 +60,6 @@ int talk_connect(struct talk *talk);
  * been printed.  `ret` may be NULL.
  */
 int talk_ask(struct talk *talk, json_t *request, json_t **ret);
-/*
- * A command that is one request (taken over): what is answered is printed as --json has it, or by
- * `print`.  Ending.
- */
-int talk_once(const struct typed *typed, enum talk_flags flags, json_t *request,
-	      void (*print)(const struct talk *talk, const json_t *result, const void *arg),
-	      const void *arg);
-/* The server runs; without a keeper it does not.  Ending. */
-int talk_need_running(struct talk *talk);
 
 /* As talk_ask(), and end with -errno and `why` instead of printing; -ETIMEDOUT after `timeout_ms`.
  * Nobody cancels it. */

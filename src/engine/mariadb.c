@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const files[] = {"ibdata1", "aria_log_control", "mysql", NULL};
-
 static const struct mysql_family family = {
 	.program = "mariadbd",
 	.client = "mariadb",
@@ -17,11 +15,6 @@ static const struct mysql_family family = {
 	.chosen = "character_set_server = utf8mb4\n"
 		  "collation_server = utf8mb4_general_ci\n",
 	.musts = "",
-	.title = "MariaDB",
-	.files = files,
-	.stranger = "mysql.ibd",
-	.stranger_title = "MySQL 8",
-	.stranger_engine = "mysql",
 };
 
 static int check(char version[128], struct problem *why)
@@ -122,17 +115,23 @@ static int install(const struct engine_place *place, int sql_fd, struct problem 
 
 static int create(const struct engine_place *place, struct problem *why)
 {
-	/* The bootstrap has no grants loaded: the table itself is written. */
-	CLEANUP(fd)
-	int fd = mysql_family_open_secret_sql(
-		place,
-		"UPDATE mysql.global_priv SET priv = JSON_SET(priv, '$.plugin', "
-		"'mysql_native_password', '$.authentication_string', PASSWORD(",
-		"));\n"
-		"DELETE FROM mysql.global_priv WHERE user = '' OR"
-		" (user = 'root' AND host NOT IN ('localhost', '127.0.0.1', '::1'));\n",
-		why);
+	char secret[PLACE_SECRET_MAX], sql[512];
+	int r;
 
+	r = mysql_family_give_password(place, secret, why);
+	if (r < 0)
+		return r;
+	/* The bootstrap has no grants loaded: the table itself is written. */
+	snprintf(sql, sizeof sql,
+		 "UPDATE mysql.global_priv SET priv = JSON_SET(priv, '$.plugin', "
+		 "'mysql_native_password',"
+		 " '$.authentication_string', PASSWORD('%s'));\n"
+		 "DELETE FROM mysql.global_priv WHERE user = '' OR"
+		 " (user = 'root' AND host NOT IN ('localhost', '127.0.0.1', '::1'));\n",
+		 secret);
+	CLEANUP(fd) int fd = place_open_text(sql, why);
+	explicit_bzero(secret, sizeof secret);
+	explicit_bzero(sql, sizeof sql);
 	return fd < 0 ? fd : install(place, fd, why);
 }
 
@@ -170,9 +169,29 @@ static int check_version(const char *dir, struct problem *why)
 
 static int inspect(const char *dir, struct problem *why)
 {
-	int r = mysql_family_inspect(&family, dir, why);
+	int r;
 
-	return r < 0 ? r : check_version(dir, why);
+	if (access(dir, R_OK | X_OK) < 0)
+		return problem_errno(why, -errno, "cannot read '%s'", dir);
+	if (place_has(dir, "mysql.ibd"))
+		return problem(why, -ENOTSUP,
+			       "'%s' is of MySQL 8, not of MariaDB: take it over with --engine "
+			       "mysql",
+			       dir);
+	for (const char *const *name =
+		     (const char *const[]){"ibdata1", "aria_log_control", "mysql", NULL};
+	     *name; name++)
+		if (!place_has(dir, *name))
+			return problem(
+				why, -ENOENT,
+				"'%s' is not a data directory of MariaDB: there is no '%s' in it",
+				dir, *name);
+	r = mysql_family_check_not_in_use(dir, why);
+	if (r == 0)
+		r = check_version(dir, why);
+	if (r == 0)
+		r = mysql_family_check_no_outside_tables(dir, 1, why);
+	return r;
 }
 
 static int adopt(const struct engine_place *place, struct problem *why)

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const files[] = {"ibdata1", "mysql.ibd", NULL};
-
 static const struct mysql_family family = {
 	.program = "mysqld",
 	.client = "mysql",
@@ -17,11 +15,6 @@ static const struct mysql_family family = {
 	.chosen = "character_set_server = utf8mb4\n",
 	/* A second protocol, with a port and a socket of its own. */
 	.musts = "mysqlx = 0\n",
-	.title = "MySQL 8",
-	.files = files,
-	.stranger = "aria_log_control",
-	.stranger_title = "MariaDB",
-	.stranger_engine = "mariadb",
 };
 
 /* MariaDB installs a 'mysqld', too. */
@@ -86,7 +79,26 @@ static int create(const struct engine_place *place, struct problem *why)
 
 static int inspect(const char *dir, struct problem *why)
 {
-	return mysql_family_inspect(&family, dir, why);
+	int r;
+
+	if (access(dir, R_OK | X_OK) < 0)
+		return problem_errno(why, -errno, "cannot read '%s'", dir);
+	if (place_has(dir, "aria_log_control"))
+		return problem(why, -ENOTSUP,
+			       "'%s' is of MariaDB, not of MySQL 8: take it over with --engine "
+			       "mariadb",
+			       dir);
+	for (const char *const *name = (const char *const[]){"ibdata1", "mysql.ibd", NULL}; *name;
+	     name++)
+		if (!place_has(dir, *name))
+			return problem(
+				why, -ENOENT,
+				"'%s' is not a data directory of MySQL 8: there is no '%s' in it",
+				dir, *name);
+	r = mysql_family_check_not_in_use(dir, why);
+	if (r == 0)
+		r = mysql_family_check_no_outside_tables(dir, 1, why);
+	return r;
 }
 
 static int adopt(const struct engine_place *place, struct problem *why)

@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include "engine/place.h"
 
-#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -354,7 +353,7 @@ int mysql_family_give_password(const struct engine_place *place, char secret[PLA
 }
 
 /* A running server holds a lock on ibdata1; asking changes nothing. */
-static int check_not_in_use(const char *dir, struct problem *why)
+int mysql_family_check_not_in_use(const char *dir, struct problem *why)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char path[PATH_MAX];
@@ -375,7 +374,7 @@ static int check_not_in_use(const char *dir, struct problem *why)
 
 /* A table whose files lie elsewhere would be changed there, outside the volume and in the source
  * itself. */
-static int check_no_outside_tables(const char *dir, int depth, struct problem *why)
+int mysql_family_check_no_outside_tables(const char *dir, int depth, struct problem *why)
 {
 	DIR *stream = opendir(dir);
 	struct dirent *entry;
@@ -394,29 +393,10 @@ static int check_no_outside_tables(const char *dir, int depth, struct problem *w
 				    "in first",
 				    path);
 		else if (entry->d_type == DT_DIR && entry->d_name[0] != '.' && depth > 0)
-			r = check_no_outside_tables(path, depth - 1, why);
+			r = mysql_family_check_no_outside_tables(path, depth - 1, why);
 	}
 	closedir(stream);
 	return r;
-}
-
-int mysql_family_inspect(const struct mysql_family *family, const char *dir, struct problem *why)
-{
-	int r;
-
-	if (access(dir, R_OK | X_OK) < 0)
-		return problem_errno(why, -errno, "cannot read '%s'", dir);
-	if (place_has(dir, family->stranger))
-		return problem(why, -ENOTSUP,
-			       "'%s' is of %s, not of %s: take it over with --engine %s", dir,
-			       family->stranger_title, family->title, family->stranger_engine);
-	for (const char *const *name = family->files; *name; name++)
-		if (!place_has(dir, *name))
-			return problem(why, -ENOENT,
-				       "'%s' is not a data directory of %s: there is no '%s' in it",
-				       dir, family->title, *name);
-	r = check_not_in_use(dir, why);
-	return r < 0 ? r : check_no_outside_tables(dir, 1, why);
 }
 
 /* Run the server on its own, without a network, until it has executed `sql_fd` and shut down. */
@@ -435,39 +415,27 @@ static int run_setup(const struct mysql_family *family, const struct engine_plac
 	return r < 0 ? r : place_await_setup(place, &server, mysql_family_explain, why);
 }
 
-int mysql_family_open_secret_sql(const struct engine_place *place, const char *before,
-				 const char *after, struct problem *why)
+/* Root from this machine gets a password of ours; every other account stays as it is. */
+int mysql_family_adopt(const struct mysql_family *family, const struct engine_place *place,
+		       struct problem *why)
 {
-	char secret[PLACE_SECRET_MAX], sql[768];
+	char secret[PLACE_SECRET_MAX], sql[512];
 	int r;
 
 	r = mysql_family_give_password(place, secret, why);
 	if (r < 0)
 		return r;
-	r = snprintf(sql, sizeof sql, "%s'%s'%s", before, secret, after);
-	assert(r > 0 && r < (int)sizeof sql);
-	r = place_open_text(sql, why);
+	/* An init file is one statement per line. */
+	snprintf(sql, sizeof sql,
+		 "SET SESSION sql_log_bin = 0;\n"
+		 "CREATE USER IF NOT EXISTS root@localhost;\n"
+		 "ALTER USER root@localhost IDENTIFIED BY '%s' ACCOUNT UNLOCK;\n"
+		 "GRANT ALL PRIVILEGES ON *.* TO root@localhost WITH GRANT OPTION;\n"
+		 "SHUTDOWN;\n",
+		 secret);
+	CLEANUP(fd) int fd = place_open_text(sql, why);
 	explicit_bzero(secret, sizeof secret);
 	explicit_bzero(sql, sizeof sql);
-	return r;
-}
-
-/* Root from this machine gets a password of ours; every other account stays as it is. */
-int mysql_family_adopt(const struct mysql_family *family, const struct engine_place *place,
-		       struct problem *why)
-{
-	/* An init file is one statement per line. */
-	CLEANUP(fd)
-	int fd = mysql_family_open_secret_sql(
-		place,
-		"SET SESSION sql_log_bin = 0;\n"
-		"CREATE USER IF NOT EXISTS root@localhost;\n"
-		"ALTER USER root@localhost IDENTIFIED BY ",
-		" ACCOUNT UNLOCK;\n"
-		"GRANT ALL PRIVILEGES ON *.* TO root@localhost WITH GRANT OPTION;\n"
-		"SHUTDOWN;\n",
-		why);
-
 	return fd < 0 ? fd : run_setup(family, place, fd, why);
 }
 

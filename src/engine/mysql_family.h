@@ -16,13 +16,9 @@
 struct mysql_family {
 	const char *program; /* the server, and its group in the option file */
 	const char *client;
-	const char *package;      /* "MariaDB (Debian: apt-get install mariadb-server)" */
-	const char *chosen;       /* lines of its own in the option file: what may be chosen */
-	const char *musts;        /* what must be so */
-	const char *title;        /* "MySQL 8" */
-	const char *const *files; /* that its data directories have; NULL-terminated */
-	/* The other one's: a file that only its directories have, its title, its engine. */
-	const char *stranger, *stranger_title, *stranger_engine;
+	const char *package; /* "MariaDB (Debian: apt-get install mariadb-server)" */
+	const char *chosen;  /* lines of its own in the option file: what may be chosen */
+	const char *musts;   /* what must be so */
 };
 
 /* The server's program.  -ENOENT with the package to install. */
@@ -42,16 +38,9 @@ int mysql_family_launch(const struct mysql_family *family, const struct engine_p
 int mysql_family_give_password(const struct engine_place *place, char secret[PLACE_SECRET_MAX],
 			       struct problem *why);
 
-/* Statements with a new password for root in them, quoted, which is left where root's client finds
- * it; a descriptor. */
-int mysql_family_open_secret_sql(const struct engine_place *place, const char *before,
-				 const char *after, struct problem *why);
-
-/*
- * inspect(), as in engine.h: it is a directory of this engine, no server holds its lock, and no
- * tables lie outside.
- */
-int mysql_family_inspect(const struct mysql_family *family, const char *dir, struct problem *why);
+/* Of inspect(): a server holds its lock; tables lie outside, in `depth` more levels of folders. */
+int mysql_family_check_not_in_use(const char *dir, struct problem *why);
+int mysql_family_check_no_outside_tables(const char *dir, int depth, struct problem *why);
 
 /* One number. */
 int64_t mysql_family_count(const struct engine_place *place, const char *sql);

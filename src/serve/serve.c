@@ -5,6 +5,7 @@
 #include "control/cluster.h"
 #include "http/server.h"
 #include "jobs/jobs.h"
+#include "rds/rds.h"
 #include "serve/front.h"
 #include "serve/notify.h"
 #include "serve/relay.h"
@@ -33,6 +34,7 @@ struct serve {
 	struct settings settings;
 	struct state *state;
 	struct identity *identity;
+	struct rds *rds;
 	struct aws_answers of_iam, of_sts;
 	const struct aws_answers *answers[4];
 	struct front *front;
@@ -142,7 +144,7 @@ static int make_directory(struct problem *why)
 static int open_state(struct serve *serve, struct problem *why)
 {
 	static const struct state_part *const parts[] = {&identity_state_part, &jobs_state_part,
-							 NULL};
+							 &rds_state_part, NULL};
 	char path[PATH_MAX];
 	int r = cluster_serve_path("state.db", path, why);
 
@@ -167,6 +169,16 @@ static int open_identity(struct serve *serve, struct problem *why)
 	return r;
 }
 
+static int open_rds(struct serve *serve, struct problem *why)
+{
+	struct rds_options options = {.state = serve->state};
+
+	snprintf(options.account, sizeof options.account, "%s", identity_account(serve->identity));
+	snprintf(options.region, sizeof options.region, "%s", serve->settings.region);
+	rds_new(&options, &serve->rds);
+	return rds_start(serve->rds, why);
+}
+
 /* Before anything that is told once: a port that is taken ends a first start before it began. */
 static int open_sockets(struct serve *serve, struct problem *why)
 {
@@ -184,7 +196,13 @@ static int open_sockets(struct serve *serve, struct problem *why)
 static int reset(void *arg)
 {
 	struct serve *serve = arg;
+	struct problem why;
+	int r = rds_forget(serve->rds, &why);
 
+	if (r < 0) {
+		log_error("reset: %s", why.text);
+		return r;
+	}
 	return identity_forget(serve->identity);
 }
 
@@ -200,6 +218,7 @@ static void open_front(struct serve *serve)
 
 	serve->answers[0] = &serve->of_iam;
 	serve->answers[1] = &serve->of_sts;
+	serve->answers[2] = rds_answers(serve->rds);
 	serve->front = front_new(&options);
 }
 
@@ -281,6 +300,8 @@ static int open_all(struct serve *serve, struct problem *why)
 		r = open_sockets(serve, why);
 	if (r == 0)
 		r = open_identity(serve, why);
+	if (r == 0)
+		r = open_rds(serve, why);
 	if (r < 0)
 		return r;
 	open_front(serve);
@@ -296,6 +317,7 @@ static void close_all(struct serve *serve)
 	relay_close(serve->relay);
 	http_server_close(serve->local);
 	http_server_close(serve->http);
+	rds_stop(serve->rds);
 	front_free(serve->front);
 	identity_close(serve->identity);
 	http_certificate_free(serve->certificate);
