@@ -11,7 +11,7 @@
 static const struct job_kind *const kinds[] = {
 	&create_kind, &modify_kind, &backtrack_kind, &start_kind, &stop_kind, &delete_kind, NULL};
 
-static const struct aws_handler handlers[] = {
+const struct aws_handler rds_handlers[] = {
 	{"AddTagsToResource", add_tags, tags_touch},
 	{"BacktrackDBCluster", backtrack_cluster, rds_touch_cluster},
 	{"CreateDBCluster", create_cluster, create_touch},
@@ -111,7 +111,7 @@ void rds_new(const struct rds_options *options, struct rds **ret)
 	rds->state = options->state;
 	fleet_new(rds->state, options->account, options->region, &rds->fleet);
 	jobs_new(rds->state, kinds, rds, &rds->jobs);
-	rds->answers = (struct aws_answers){"rds", handlers, rds};
+	rds->answers = (struct aws_answers){"rds", rds_handlers, rds};
 	*ret = rds;
 }
 

@@ -32,6 +32,8 @@ int rds_start(struct rds *rds, struct problem *why);
 void rds_stop(struct rds *rds);
 DEFINE_CLEANUP(struct rds *, rds, rds_stop)
 
+/* What is answered; ends with .operation NULL. */
+extern const struct aws_handler rds_handlers[];
 /* As the front door asks; borrowed. */
 const struct aws_answers *rds_answers(struct rds *rds);
 /* What is under way. */

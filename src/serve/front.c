@@ -1,6 +1,7 @@
 #include "serve/front.h"
 
 #include "aws/check.h"
+#include "aws/page.h"
 #include "aws/wire.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -134,7 +135,10 @@ static int answer(struct front *front, const struct http_request *request, struc
 	r = aws_check(call);
 	if (r < 0)
 		return r;
-	return entry->handler->handle(entry->userdata, call, ret);
+	r = entry->handler->handle(entry->userdata, call, ret);
+	if (r == 0 && entry->handler->mark)
+		r = aws_page(call, entry->handler->mark, ret);
+	return r;
 }
 
 /*
