@@ -13,7 +13,7 @@ FILLING = {
     "mariadb": (
         "CREATE DATABASE filled; CREATE TABLE filled.t (id INT AUTO_INCREMENT PRIMARY KEY, v CHAR(250) NOT NULL, w CHAR(250) NOT NULL,"
         " x CHAR(250) NOT NULL, y CHAR(220) NOT NULL) CHARACTER SET latin1",
-        "INSERT INTO filled.t (v, w, x, y) SELECT " + ", ".join(f"REPEAT(MD5(RAND()), 7) AS {name}" for name in "vwx")
+        "USE filled; INSERT INTO t (v, w, x, y) SELECT " + ", ".join(f"REPEAT(MD5(RAND()), 7) AS {name}" for name in "vwx")
         + f", REPEAT(MD5(RAND()), 6) FROM seq_1_to_{ROWS}",
     ),
     "postgresql": (
