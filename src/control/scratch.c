@@ -58,14 +58,15 @@ int scratch_remove(const char *path, int (*clear_mount)(const char *path, struct
 	char below[PATH_MAX + 16];
 	int owner, r;
 
+	/* Not even its lock is taken: that is how others know that somebody has it. */
+	if (!clear_mount && is_shown(path))
+		return 0;
 	snprintf(below, sizeof below, "%s/volume", path);
 	r = disk_local_open(below, &disk);
 	if (r == 0)
 		r = disk_lock(disk, &owner);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (!clear_mount && is_shown(path))
-		return 0;
 	snprintf(below, sizeof below, "%s/mnt", path);
 	r = clear_mount ? clear_mount(below, NULL) : 0;
 	if (r < 0)

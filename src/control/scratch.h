@@ -42,7 +42,7 @@ int scratch_ask(struct control *control, const json_t *at, char ret_directory[PA
 
 /*
  * Remove the one in `path`, where the holder may be gone; `clear_mount` as in struct holding.
- * -EBUSY when somebody has it in use.
+ * -EBUSY when somebody has it in use.  One that is shown stays where that is NULL: 0.
  */
 int scratch_remove(const char *path, int (*clear_mount)(const char *path, struct problem *why));
 

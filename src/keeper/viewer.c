@@ -1,6 +1,7 @@
 #include "keeper/viewer.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "control/scratch.h"
 #include "keeper/internal.h"
@@ -13,6 +14,9 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+
+/* What one that was killed gets to be gone. */
+#define DYING_US INT64_C(10000000)
 
 struct viewer {
 	const struct cluster *cluster;
@@ -256,6 +260,22 @@ static bool lives(const char *socket)
 	return control_connect(socket, &control, NULL) == 0;
 }
 
+/* One that was killed may have its socket for a while, and never answer. */
+static bool answers(const char *socket)
+{
+	CLEANUP(control) struct control *control = NULL;
+	json_t *request = json_pack("{s:s}", "do", "views"), *result = NULL;
+	struct control_error code;
+	struct problem why;
+	int r = control_connect(socket, &control, &why);
+
+	if (r == 0)
+		r = control_call(control, request, NULL, NULL, &result, &code, &why);
+	json_decref(request);
+	json_decref(result);
+	return r == 0;
+}
+
 static bool is_viewer(const char *path, char socket[PATH_MAX + 8])
 {
 	char list[PATH_MAX + 32];
@@ -293,16 +313,21 @@ static int clear(const char *path, struct problem *why)
 
 static int sweep_one(const char *path, void *arg)
 {
+	int64_t until_us = clock_monotonic_us() + DYING_US;
 	char list[PATH_MAX + 32], socket[PATH_MAX + 8];
 	struct visit *visit = arg;
 	bool asked_for;
+	int r = -EBUSY;
 
 	if (!is_viewer(path, socket))
 		return 0;
 	snprintf(list, sizeof list, "%s/" VIEWS_FILE, path);
 	asked_for = visit->directory && views_remembers(list, visit->directory);
-	if (scratch_remove(path, clear) == 0)
-		visit->found |= asked_for;
+	/* One that is coming up answers in a moment; one that was killed may take its time. */
+	while (!answers(socket) && (r = scratch_remove(path, clear)) == -EBUSY &&
+	       clock_monotonic_us() < until_us)
+		poll(NULL, 0, 10); /* nothing tells of the end of a process that is no child */
+	visit->found |= asked_for && r == 0;
 	return 0;
 }
 
