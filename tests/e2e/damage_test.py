@@ -11,7 +11,7 @@ from harness import (
     LONG, SMALL_SERVER, Cluster, Ledger, check, fingerprint, main, note, run, sandbox, server_options, unspill, wait_for,
 )
 
-TRIALS = 300 if LONG else 30
+TRIALS = 300 if LONG else 20
 content = None
 
 

@@ -13,7 +13,7 @@ from harness import (
     wait_for,
 )
 
-KILLS = 60 if LONG else 6 if SAMPLE else 12
+KILLS = 60 if LONG else 5 if SAMPLE else 8
 cluster = ledger = None
 
 
@@ -96,7 +96,7 @@ def killed_in_the_middle_of_a_fold_nothing_is_lost():
     cluster.run("modify", "--backtrack-window", "1s")
     fresh.start("--connections=4", "--pad=30000")
     met = 0
-    for _ in range(20 if LONG else 2 if SAMPLE else 5):
+    for _ in range(20 if LONG else 2 if SAMPLE else 3):
         status = status_until(lambda status: status["folding"], 120, "a fold")
         kill(status["keeper_pid"])
         cluster.revive()
@@ -138,7 +138,7 @@ def killed_in_the_middle_of_a_checkpoint_nothing_is_lost():
     cluster.drop_schema("ledger")
     fresh.prepare()
     fresh.start("--connections=4")
-    for _ in range(10 if LONG else 1 if SAMPLE else 3):
+    for _ in range(10 if LONG else 1 if SAMPLE else 2):
         keeper = cluster.status()["keeper_pid"]
         before = checkpoints()
         scribbler = subprocess.Popen(["/usr/bin/python3", "-c", SCRIBBLER, cluster.path("mnt/scribble")])
