@@ -12,10 +12,12 @@
 #define TAGS_MAX 50
 
 static const struct iam_words words[ENTITY_KINDS] = {
-	[ENTITY_USER] = {"UserName", "UserId", "AIDA", "user", "User"},
-	[ENTITY_GROUP] = {"GroupName", "GroupId", "AGPA", "group", "Group"},
-	[ENTITY_ROLE] = {"RoleName", "RoleId", "AROA", "role", "Role"},
-	[ENTITY_POLICY] = {"PolicyName", "PolicyId", "ANPA", "policy", "Policy"},
+	[ENTITY_USER] = {"UserName", "UserId", "AIDA", "user", "User", "UsersPerAccount", 5000},
+	[ENTITY_GROUP] = {"GroupName", "GroupId", "AGPA", "group", "Group", "GroupsPerAccount",
+			  300},
+	[ENTITY_ROLE] = {"RoleName", "RoleId", "AROA", "role", "Role", "RolesPerAccount", 1000},
+	[ENTITY_POLICY] = {"PolicyName", "PolicyId", "ANPA", "policy", "Policy",
+			   "PoliciesPerAccount", 1500},
 };
 
 /* In this order: who is put into a group is not what such a call is about. */
@@ -126,7 +128,7 @@ static void touch_named(struct identity *identity, const struct aws_call *call,
 static void touch(struct identity *identity, const struct aws_call *call, struct aws_touched *ret)
 {
 	const char *name = iam_text(call, "PolicyName"), *arn = iam_text(call, "PolicyArn");
-	struct who who;
+	const char *source = iam_text(call, "PolicySourceArn");
 
 	for (unsigned i = 0; i < ARRAY_SIZE(parties); i++) {
 		const char *party = iam_text(call, words[parties[i]].name_member);
@@ -145,10 +147,33 @@ static void touch(struct identity *identity, const struct aws_call *call, struct
 			aws_touch(ret, NULL, "%s", arn);
 	} else if (name) {
 		touch_named(identity, call, ENTITY_POLICY, name, ret);
-	} else if (principal_find(identity, &call->caller, &who) && who.party &&
-		   who.party->kind == ENTITY_USER) {
-		touch_named(identity, call, ENTITY_USER, who.party->name, ret);
+	} else if (source) {
+		aws_touch(ret, NULL, "%s", source);
 	}
+}
+
+/* The caller, where the call may mean him by naming nobody. */
+static void touch_caller(struct identity *identity, const struct aws_call *call,
+			 struct aws_touched *ret)
+{
+	struct who who;
+
+	if (principal_find(identity, &call->caller, &who) && who.party &&
+	    who.party->kind == ENTITY_USER)
+		touch_named(identity, call, ENTITY_USER, who.party->name, ret);
+}
+
+/* The user whose key it is. */
+static void touch_key(struct identity *identity, const struct aws_call *call,
+		      struct aws_touched *ret)
+{
+	const char *name = iam_text(call, "AccessKeyId"), *id;
+	const struct entity *key = name ? store_find(identity, ENTITY_KEY, "", name) : NULL, *user;
+
+	id = key && !strcmp(key->account, call->caller.account) ? entity_text(key, "UserId") : NULL;
+	user = id ? store_find_id(identity, id) : NULL;
+	if (user)
+		touch_named(identity, call, ENTITY_USER, user->name, ret);
 }
 
 static int touch_target(void *userdata, struct aws_call *call, struct aws_touched *ret)
@@ -157,6 +182,28 @@ static int touch_target(void *userdata, struct aws_call *call, struct aws_touche
 
 	pthread_rwlock_rdlock(&identity->lock);
 	touch(identity, call, ret);
+	pthread_rwlock_unlock(&identity->lock);
+	return 0;
+}
+
+static int touch_self(void *userdata, struct aws_call *call, struct aws_touched *ret)
+{
+	struct identity *identity = userdata;
+
+	pthread_rwlock_rdlock(&identity->lock);
+	touch(identity, call, ret);
+	if (!ret->count)
+		touch_caller(identity, call, ret);
+	pthread_rwlock_unlock(&identity->lock);
+	return 0;
+}
+
+static int touch_key_user(void *userdata, struct aws_call *call, struct aws_touched *ret)
+{
+	struct identity *identity = userdata;
+
+	pthread_rwlock_rdlock(&identity->lock);
+	touch_key(identity, call, ret);
 	pthread_rwlock_unlock(&identity->lock);
 	return 0;
 }
@@ -236,6 +283,15 @@ int iam_replace(struct identity *identity, struct entity *entity, json_t *data)
 	return store_replace(identity, entity, NULL, data);
 }
 
+unsigned iam_count(const struct identity *identity, enum entity_kind kind, const char *account)
+{
+	unsigned at = 0, count = 0;
+
+	while (store_next(identity, kind, account, &at))
+		count++;
+	return count;
+}
+
 json_t *iam_new(struct identity *identity, struct aws_call *call, enum entity_kind kind)
 {
 	const struct iam_words *w = &words[kind];
@@ -253,6 +309,11 @@ json_t *iam_new(struct identity *identity, struct aws_call *call, enum entity_ki
 		else
 			aws_fault(call, "EntityAlreadyExists", "%s with name %s already exists.",
 				  w->title, name);
+		return NULL;
+	}
+	if (iam_count(identity, kind, call->caller.account) >= w->quota) {
+		aws_fault(call, "LimitExceeded", "Cannot exceed quota for %s: %u", w->quota_name,
+			  w->quota);
 		return NULL;
 	}
 	tags = iam_merge_tags(call, NULL);
@@ -507,6 +568,7 @@ HANDLER(UpdateRoleDescription, change, iam_update_role_description)
 HANDLER(UpdateUser, change, iam_update_user)
 
 #define ENTRY(name) {#name, handle_##name, touch_target}
+#define SELF(name) {#name, handle_##name, touch_self}
 /* The list is answered whole; the front door cuts it into pages by that member. */
 #define PAGED(name, member) {#name, handle_##name, touch_target, false, member}
 
@@ -515,14 +577,14 @@ static const struct aws_handler handlers[] = {
 	ENTRY(AttachGroupPolicy),
 	ENTRY(AttachRolePolicy),
 	ENTRY(AttachUserPolicy),
-	ENTRY(CreateAccessKey),
+	SELF(CreateAccessKey),
 	ENTRY(CreateAccountAlias),
 	ENTRY(CreateGroup),
 	ENTRY(CreatePolicy),
 	ENTRY(CreatePolicyVersion),
 	ENTRY(CreateRole),
 	ENTRY(CreateUser),
-	ENTRY(DeleteAccessKey),
+	SELF(DeleteAccessKey),
 	ENTRY(DeleteAccountAlias),
 	ENTRY(DeleteAccountPasswordPolicy),
 	ENTRY(DeleteGroup),
@@ -538,7 +600,7 @@ static const struct aws_handler handlers[] = {
 	ENTRY(DetachGroupPolicy),
 	ENTRY(DetachRolePolicy),
 	ENTRY(DetachUserPolicy),
-	ENTRY(GetAccessKeyLastUsed),
+	{"GetAccessKeyLastUsed", handle_GetAccessKeyLastUsed, touch_key_user},
 	ENTRY(GetAccountAuthorizationDetails),
 	ENTRY(GetAccountPasswordPolicy),
 	ENTRY(GetAccountSummary),
@@ -550,9 +612,9 @@ static const struct aws_handler handlers[] = {
 	ENTRY(GetPolicyVersion),
 	ENTRY(GetRole),
 	ENTRY(GetRolePolicy),
-	ENTRY(GetUser),
+	SELF(GetUser),
 	ENTRY(GetUserPolicy),
-	PAGED(ListAccessKeys, "AccessKeyId"),
+	{"ListAccessKeys", handle_ListAccessKeys, touch_self, false, "AccessKeyId"},
 	PAGED(ListAccountAliases, ""),
 	PAGED(ListAttachedGroupPolicies, "PolicyArn"),
 	PAGED(ListAttachedRolePolicies, "PolicyArn"),
@@ -585,7 +647,7 @@ static const struct aws_handler handlers[] = {
 	ENTRY(UntagPolicy),
 	ENTRY(UntagRole),
 	ENTRY(UntagUser),
-	ENTRY(UpdateAccessKey),
+	SELF(UpdateAccessKey),
 	ENTRY(UpdateAccountPasswordPolicy),
 	ENTRY(UpdateAssumeRolePolicy),
 	ENTRY(UpdateGroup),

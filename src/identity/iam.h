@@ -19,6 +19,8 @@ struct iam_words {
 	const char *id_prefix;   /* "AIDA" */
 	const char *word;        /* "user": in ARNs and messages */
 	const char *title;       /* "User": in messages, and a member of answers */
+	const char *quota_name;  /* "UsersPerAccount" */
+	unsigned quota;
 };
 const struct iam_words *iam_words(enum entity_kind kind);
 
@@ -55,6 +57,8 @@ int iam_check_document(struct aws_call *call, const char *member, enum policy_ki
 		       unsigned size_max);
 /* `tags` with those of the call's Tags put in; NULL and the fault when they cannot be. */
 json_t *iam_merge_tags(struct aws_call *call, const json_t *tags);
+/* How many of that kind the account has. */
+unsigned iam_count(const struct identity *identity, enum entity_kind kind, const char *account);
 /* How many entities have the policy attached. */
 unsigned iam_count_attached(const struct identity *identity, const struct entity *policy);
 bool iam_has_text(const json_t *list, const char *text);
@@ -93,4 +97,5 @@ iam_operation iam_simulate_principal, iam_simulate_custom, iam_context_keys_prin
 #define IAM_GROUP_POLICIES_MAX 5120
 #define IAM_ROLE_POLICIES_MAX 10240
 #define IAM_POLICY_MAX 6144
-#define IAM_TRUST_MAX 4096
+#define IAM_TRUST_MAX 2048
+#define IAM_ATTACHED_MAX 10

@@ -111,18 +111,9 @@ int iam_delete_account_password_policy(struct identity *identity, struct aws_cal
 				       json_t **ret)
 {
 	if (!of_account(identity, call, "PasswordPolicy"))
-		return no_password_policy(call);
+		return aws_fault(call, "NoSuchEntity",
+				 "The account policy with name PasswordPolicy cannot be found.");
 	return set_account(identity, call, "PasswordPolicy", NULL);
-}
-
-static unsigned count_of(const struct identity *identity, enum entity_kind kind,
-			 const char *account)
-{
-	unsigned at = 0, count = 0;
-
-	while (store_next(identity, kind, account, &at))
-		count++;
-	return count;
 }
 
 static unsigned count_versions(const struct identity *identity, const char *account)
@@ -155,14 +146,14 @@ int iam_get_account_summary(struct identity *identity, struct aws_call *call, js
 		const char *name;
 		unsigned value;
 	} lines[] = {
-		{"Users", count_of(identity, ENTITY_USER, account)},
-		{"UsersQuota", 5000},
-		{"Groups", count_of(identity, ENTITY_GROUP, account)},
-		{"GroupsQuota", 300},
-		{"Roles", count_of(identity, ENTITY_ROLE, account)},
-		{"RolesQuota", 1000},
-		{"Policies", count_of(identity, ENTITY_POLICY, account)},
-		{"PoliciesQuota", 1500},
+		{"Users", iam_count(identity, ENTITY_USER, account)},
+		{"UsersQuota", iam_words(ENTITY_USER)->quota},
+		{"Groups", iam_count(identity, ENTITY_GROUP, account)},
+		{"GroupsQuota", iam_words(ENTITY_GROUP)->quota},
+		{"Roles", iam_count(identity, ENTITY_ROLE, account)},
+		{"RolesQuota", iam_words(ENTITY_ROLE)->quota},
+		{"Policies", iam_count(identity, ENTITY_POLICY, account)},
+		{"PoliciesQuota", iam_words(ENTITY_POLICY)->quota},
 		{"PolicyVersionsInUse", count_versions(identity, account)},
 		{"PolicyVersionsInUseQuota", 10000},
 		{"PolicySizeQuota", IAM_POLICY_MAX},
@@ -173,9 +164,9 @@ int iam_get_account_summary(struct identity *identity, struct aws_call *call, js
 		{"VersionsPerPolicyQuota", 5},
 		{"AccessKeysPerUserQuota", 2},
 		{"GroupsPerUserQuota", 10},
-		{"AttachedPoliciesPerUserQuota", 20},
-		{"AttachedPoliciesPerGroupQuota", 20},
-		{"AttachedPoliciesPerRoleQuota", 20},
+		{"AttachedPoliciesPerUserQuota", IAM_ATTACHED_MAX},
+		{"AttachedPoliciesPerGroupQuota", IAM_ATTACHED_MAX},
+		{"AttachedPoliciesPerRoleQuota", IAM_ATTACHED_MAX},
 		{"AccountAccessKeysPresent", has_root_key(identity, account)},
 		{"AccountMFAEnabled", 0},
 		{"AccountPasswordPresent", 0},

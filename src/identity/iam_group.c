@@ -120,11 +120,11 @@ static int set_groups(struct identity *identity, struct entity *user, json_t *gr
 
 int iam_add_user_to_group(struct identity *identity, struct aws_call *call, json_t **ret)
 {
-	struct entity *group = iam_find(identity, call, ENTITY_GROUP);
-	struct entity *user = group ? iam_find(identity, call, ENTITY_USER) : NULL;
+	struct entity *user = iam_find(identity, call, ENTITY_USER);
+	struct entity *group = user ? iam_find(identity, call, ENTITY_GROUP) : NULL;
 	json_t *groups;
 
-	if (!user)
+	if (!group)
 		return AWS_FAULT;
 	if (is_member(user, group))
 		return 0;

@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#define ATTACHED_MAX 20
-
 static unsigned size_max(enum entity_kind kind)
 {
 	switch (kind) {
@@ -157,9 +155,9 @@ int iam_attach(struct identity *identity, struct aws_call *call, json_t **ret)
 	attached = json_object_get(party->data, "Attached");
 	if (iam_has_text(attached, arn))
 		return 0;
-	if (json_array_size(attached) >= ATTACHED_MAX)
+	if (json_array_size(attached) >= IAM_ATTACHED_MAX)
 		return aws_fault(call, "LimitExceeded", "Cannot exceed quota for PoliciesPer%s: %d",
-				 iam_words(party->kind)->title, ATTACHED_MAX);
+				 iam_words(party->kind)->title, IAM_ATTACHED_MAX);
 	attached = attached ? json_copy(attached) : json_array();
 	json_array_append_new(attached, json_string(arn));
 	return set_attached(identity, party, attached);

@@ -42,7 +42,7 @@ json_t *iam_show_policy(const struct identity *identity, const struct entity *po
 	static const char *const members[] = {
 		"PolicyName",       "PolicyId",   "Arn",        "Path",
 		"DefaultVersionId", "CreateDate", "UpdateDate", NULL};
-	json_t *shown = iam_pick(policy->data, members);
+	json_t *shown = iam_pick(policy->data, members), *tags;
 
 	json_object_set_new(shown, "AttachmentCount",
 			    json_integer(iam_count_attached(identity, policy)));
@@ -52,7 +52,8 @@ json_t *iam_show_policy(const struct identity *identity, const struct entity *po
 	if (!whole)
 		return shown;
 	json_object_set(shown, "Description", json_object_get(policy->data, "Description"));
-	json_object_set(shown, "Tags", json_object_get(policy->data, "Tags"));
+	tags = json_object_get(policy->data, "Tags");
+	json_object_set_new(shown, "Tags", tags ? json_incref(tags) : json_array());
 	return shown;
 }
 
@@ -97,6 +98,7 @@ static json_t *new_version(const struct aws_call *call)
 int iam_create_policy(struct identity *identity, struct aws_call *call, json_t **ret)
 {
 	const char *name = iam_text(call, "PolicyName"), *account = call->caller.account;
+	const struct entity *policy;
 	json_t *data;
 	int r = iam_check_document(call, "PolicyDocument", POLICY_IDENTITY, IAM_POLICY_MAX);
 
@@ -112,12 +114,13 @@ int iam_create_policy(struct identity *identity, struct aws_call *call, json_t *
 	if (iam_text(call, "Description"))
 		json_object_set(data, "Description", json_object_get(call->input, "Description"));
 	r = store_add(identity, ENTITY_POLICY, account, name, data);
-	if (r == 0)
-		*ret = json_pack("{s:o}", "Policy",
-				 iam_show_policy(identity,
-						 store_find(identity, ENTITY_POLICY, account, name),
-						 true));
-	return r;
+	if (r < 0)
+		return r;
+	policy = store_find(identity, ENTITY_POLICY, account, name);
+	*ret = json_pack("{s:o}", "Policy", iam_show_policy(identity, policy, false));
+	json_object_set(json_object_get(*ret, "Policy"), "Tags",
+			json_object_get(policy->data, "Tags"));
+	return 0;
 }
 
 int iam_get_policy(struct identity *identity, struct aws_call *call, json_t **ret)

@@ -302,9 +302,10 @@ static bool may(const struct signer *signer, const char *action, const char *res
 	return r == 0;
 }
 
-static struct signer assume(const struct signer *signer, const char *input)
+/* The credentials of an answer that has some. */
+static struct signer session_of(const struct signer *signer, const char *action, const char *input)
 {
-	json_t *answer = ask(signer, "sts:AssumeRole", input);
+	json_t *answer = ask(signer, action, input);
 	json_t *c = json_object_get(answer, "Credentials");
 	struct signer session = {0};
 
@@ -314,6 +315,16 @@ static struct signer assume(const struct signer *signer, const char *input)
 			   json_string_value(json_object_get(c, "SessionToken")));
 	json_decref(answer);
 	return session;
+}
+
+static struct signer assume(const struct signer *signer, const char *input)
+{
+	return session_of(signer, "sts:AssumeRole", input);
+}
+
+static struct signer federate(const struct signer *signer, const char *input)
+{
+	return session_of(signer, "sts:GetFederationToken", input);
 }
 
 #define SHOP "arn:aws:rds:eu-west-1:123456789012:cluster:shop"
@@ -568,6 +579,9 @@ static void the_policies_that_come_with_us_do_what_they_promise(void)
 	check(!may(&runner, "rds:DeleteDBCluster", SHOP, NULL));
 	check(!may(&runner, "rds:CreateDBCluster", SHOP, NULL));
 	works(&runner, "iam:CreateAccessKey", "{}");
+	check(strstr(say(&runner, "iam:GetUser", "{}", "User.Arn"), ":user/operator"));
+	ends(&runner, "iam:ListUsers", "{}", "AccessDenied");
+	check(strstr(call.fault.message, "on resource: * because"), "%s", call.fault.message);
 	ends(&runner, "iam:CreateAccessKey", "{'UserName':'architect'}", "AccessDenied");
 	check(may(&architect, "rds:CreateDBCluster", SHOP, NULL));
 	check(may(&architect, "rds:BacktrackDBCluster", SHOP, NULL));
@@ -680,6 +694,15 @@ static void a_role_is_assumed_by_whom_it_trusts(void)
 	     "'RoleSessionName':'s'}",
 	     "AccessDenied");
 
+	/* Whom a role names is bound by his boundary all the same. */
+	works(&root, "iam:PutUserPermissionsBoundary",
+	      "{'UserName':'ana','PermissionsBoundary':'arn:aws:iam::aws:policy/UnspillOperator'}");
+	snprintf(input, sizeof input,
+		 "{'RoleArn':'arn:aws:iam::%s:role/hers','RoleSessionName':"
+		 "'s1','ExternalId':'x-17'}",
+		 identity_account(identity));
+	ends(&ana, "sts:AssumeRole", input, "AccessDenied");
+
 	/* Without role no session. */
 	works(&root, "iam:DeleteRole", "{'RoleName':'open'}");
 	check(authenticate(&session, "sts") == AWS_FAULT);
@@ -739,18 +762,11 @@ static void a_session_is_bound_by_its_policies_its_time_and_its_token(void)
 
 static void a_session_ends(void)
 {
-	json_t *answer, *c;
 	struct signer session;
 
 	begin();
 	skew_us = -14 * 60 * S; /* signed in its past, */
-	answer = ask(&root, "sts:GetSessionToken", "{'DurationSeconds':60}");
-	c = json_object_get(answer, "Credentials");
-	require(c);
-	set_signer(&session, json_string_value(json_object_get(c, "AccessKeyId")),
-		   json_string_value(json_object_get(c, "SecretAccessKey")),
-		   json_string_value(json_object_get(c, "SessionToken")));
-	json_decref(answer);
+	session = session_of(&root, "sts:GetSessionToken", "{'DurationSeconds':60}");
 	check(authenticate(&session, "sts") == 0);
 	check(strstr(call.caller.arn, ":root"));
 	skew_us = 0; /* used in its future */
@@ -766,29 +782,41 @@ static void a_federated_user_may_what_both_allow(void)
 				    "{'Version':'2012-10-17','Statement':{'Effect':'Allow','Action'"
 				    ":'rds:*','Resource':'*'}}");
 	struct signer ana, fred;
-	json_t *answer, *c;
 
 	begin();
 	ana = make_user("ana");
 	put_policy("User", "ana",
 		   "{'Version':'2012-10-17','Statement':{'Effect':'Allow','Action':"
 		   "['rds:Stop*','iam:*','sts:*'],'Resource':'*'}}");
-	answer = ask(&ana, "sts:GetFederationToken", input);
-	c = json_object_get(answer, "Credentials");
-	require(c, "%s", call.fault.message);
-	set_signer(&fred, json_string_value(json_object_get(c, "AccessKeyId")),
-		   json_string_value(json_object_get(c, "SecretAccessKey")),
-		   json_string_value(json_object_get(c, "SessionToken")));
-	json_decref(answer);
+	fred = federate(&ana, input);
 	check(strstr(say(&fred, "sts:GetCallerIdentity", "{}", "Arn"), ":federated-user/fred"));
 	check(may(&fred, "rds:StopDBCluster", SHOP, NULL));
 	check(!may(&fred, "rds:StartDBCluster", SHOP, NULL));
 	check(!may(&fred, "iam:ListUsers", "*", NULL));
 	ends(&fred, "sts:GetSessionToken", "{}", "AccessDenied");
+	fred = federate(&ana, "{'Name':'fred'}");
+	check(!may(&fred, "rds:StopDBCluster", SHOP, NULL), "nothing was handed to him");
 	end();
 }
 
 /* ---- IAM ---------------------------------------------------------------------------------- */
+
+static void an_account_has_no_more_than_its_quota(void)
+{
+	char input[64];
+
+	begin();
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(input, sizeof input, "{'GroupName':'g%u'}", i);
+		if (!works(&root, "iam:CreateGroup", input))
+			break;
+	}
+	ends(&root, "iam:CreateGroup", "{'GroupName':'one-more'}", "LimitExceeded");
+	works(&root, "iam:DeleteGroup", "{'GroupName':'g7'}");
+	works(&root, "iam:CreateGroup", "{'GroupName':'one-more'}");
+	check(!strcmp(say(&root, "iam:ListGroups", "{}", "Groups"), "300"));
+	end();
+}
 
 static void names_are_taken_in_any_case_of_letters(void)
 {
@@ -824,6 +852,9 @@ static void a_policy_has_five_versions_of_which_one_counts(void)
 	ends(&root, "iam:CreatePolicy", policy, "EntityAlreadyExists");
 	snprintf(input, sizeof input, "{'UserName':'ana','PolicyArn':'%s'}", arn);
 	works(&root, "iam:AttachUserPolicy", input);
+	snprintf(input, sizeof input, "{'UserName':'ana','PolicyArn':'arn:aws:iam::%s:policy/p'}",
+		 identity_account(identity));
+	ends(&root, "iam:AttachUserPolicy", input, "NoSuchEntity");
 	check(may(&ana, "rds:StopDBCluster", SHOP, NULL));
 	check(asprintf(&rest, "'PolicyArn':'%s','SetAsDefault':false", arn) > 0);
 	version = with_document(rest, "PolicyDocument",
@@ -987,6 +1018,7 @@ static void test_suites_need_no_secret_and_can_forget(void)
 {
 	struct signer test = {.access_key_id = "FOOBARKEY", .secret = "whatever"};
 	struct signer other = {.access_key_id = "999999999999", .secret = "x"}, ana;
+	char account[AWS_ACCOUNT_SIZE];
 
 	begin();
 	ana = make_user("ana");
@@ -1010,6 +1042,10 @@ static void test_suites_need_no_secret_and_can_forget(void)
 	check(!strcmp(say(&test, "iam:ListRoles", "{}", "Roles"), "0"));
 	check(authenticate(&ana, "sts") == AWS_FAULT);
 	check(authenticate(&root, "sts") == 0, "the machine's own root stays");
+	snprintf(account, sizeof account, "%s", identity_account(identity));
+	restart();
+	check(!strcmp(account, identity_account(identity)), "and so does its account");
+	check(authenticate(&root, "sts") == 0);
 	end();
 }
 
@@ -1083,6 +1119,7 @@ int main(void)
 	RUN(a_session_is_bound_by_its_policies_its_time_and_its_token);
 	RUN(a_session_ends);
 	RUN(a_federated_user_may_what_both_allow);
+	RUN(an_account_has_no_more_than_its_quota);
 	RUN(names_are_taken_in_any_case_of_letters);
 	RUN(a_policy_has_five_versions_of_which_one_counts);
 	RUN(documents_are_checked_and_limited);

@@ -395,6 +395,8 @@ static const struct condition_case condition_cases[] = {
 	{"{'ArnLike': {'aws:SourceArn': 'arn:aws:rds:*:*:cluster:sh*'}}", "{'aws:SourceArn': '" SHOP "'}", true},
 	{"{'ArnLike': {'aws:SourceArn': 'arn:aws:rds:*:*:*'}}", "{'aws:SourceArn': '" SHOP "'}", true},
 	{"{'ArnLike': {'aws:SourceArn': 'arn:aws:rds:*:*:db:*'}}", "{'aws:SourceArn': '" SHOP "'}", false},
+	{"{'ArnLike': {'aws:SourceArn': 'arn:aws:rds:*:*:cluster:x*'}}", "{'aws:SourceArn': '" SHOP "'}", false},
+	{"{'ArnLike': {'aws:SourceArn': 'arn:aws:rds:*:*:cluster'}}", "{'aws:SourceArn': '" SHOP "'}", false},
 	{"{'ArnLike': {'aws:PrincipalArn': 'arn:aws:iam::123456789012:user/${aws:username}'}}", "{'aws:PrincipalArn': 'arn:aws:iam::123456789012:user/ana', 'aws:username': 'ana'}", true},
 	{"{'ArnLike': {'aws:PrincipalArn': 'arn:aws:iam::123456789012:user/${aws:username}'}}", "{'aws:PrincipalArn': 'arn:aws:iam::123456789012:user/ana'}", false},
 	{"{'ArnLike': {'aws:PrincipalArn': 'arn:aws:iam::123456789012:user/ana'}}", "{'aws:PrincipalArn': 'ana'}", false},
