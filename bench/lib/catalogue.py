@@ -17,6 +17,7 @@ HERE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
 NAMES = (
     "mariadb-write", "mariadb-read-write", "pgbench-write", "pgbench-select", "sqlite-wal", "sqlite-delete", "bulk-load", "file-sync", "file-stream", "backtrack", "backtrack-vs-restore",
     "window-cost", "memory", "fold-cost", "clone", "query-past", "reset", "repair",
+    "serve-identity", "serve-describe", "serve-memory", "serve-restart",
 )
 
 
