@@ -101,7 +101,8 @@ struct tape {
 	bool packing, pack_stop;
 	int pack_broken; /* no more packs: what the disk has is not known for certain */
 	uint64_t pack_from, pack_to;
-	atomic_uint_fast64_t pack_debt; /* see tape_pack_debt(); written with the lock held */
+	atomic_uint_fast64_t pack_debt; /* see tape_debt(); written with the lock held */
+	atomic_uint_fast64_t owed;      /* see tape_owe() */
 	unsigned readers[2], turn;
 
 	/*

@@ -70,11 +70,6 @@ void packs_count_debt(struct tape *tape)
 	atomic_store(&tape->pack_debt, before - MIN(before, now));
 }
 
-uint64_t tape_pack_debt(struct tape *tape)
-{
-	return atomic_load(&tape->pack_debt);
-}
-
 static int remove_pack(struct tape *tape, uint64_t id)
 {
 	char name[TAPE_NAME_MAX];

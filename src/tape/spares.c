@@ -12,11 +12,44 @@
  */
 #define GROWTH_PART 16
 
+/* --- What is owed ------------------------------------------------------------------------- */
+
+uint64_t tape_debt(struct tape *tape)
+{
+	return atomic_load(&tape->pack_debt) + atomic_load(&tape->owed);
+}
+
+void tape_owe(struct tape *tape, uint64_t bytes)
+{
+	uint64_t before = atomic_exchange(&tape->owed, bytes);
+
+	if (bytes > before)
+		atomic_fetch_sub(&tape->growth_left, (int64_t)(bytes - before));
+}
+
+/*
+ * Where something is owed, dropped segments are counted on, which become spares as long as some are
+ * missing.
+ */
+static uint64_t to_be_held(struct tape *tape)
+{
+	unsigned held = 0;
+
+	if (!atomic_load(&tape->owed))
+		return 0;
+	pthread_mutex_lock(&tape->lock);
+	held = TAPE_SPARES - spares_count(tape, SPARE_NONE);
+	pthread_mutex_unlock(&tape->lock);
+	return held < tape->options.spares_held
+		       ? (tape->options.spares_held - held) * tape->options.segment_bytes
+		       : 0;
+}
+
 /* --- Making ------------------------------------------------------------------------------- */
 
 int spares_room_for(struct tape *tape, uint64_t bytes)
 {
-	uint64_t needed = bytes + tape->options.bytes_reserved + tape_pack_debt(tape);
+	uint64_t needed = bytes + tape->options.bytes_reserved + tape_debt(tape);
 	struct disk_space space;
 	int r = disk_space(tape->disk, &space);
 
@@ -129,6 +162,40 @@ static int use_spare(struct tape *tape, size_t kept, uint64_t lsn)
 	return r;
 }
 
+/*
+ * Of what is to be held, what the tape has not come to hold yet, or has lent, as far as there is
+ * room for it.
+ */
+static size_t not_held(struct tape *tape)
+{
+	size_t ready = spares_count(tape, SPARE_READY);
+	struct disk_space space;
+
+	if (ready >= tape->options.spares_held || disk_space(tape->disk, &space) < 0)
+		return 0;
+	return MIN(tape->options.spares_held - ready,
+		   space.bytes_free / tape->options.segment_bytes);
+}
+
+/* The same with room that is not held, as if it were.  Drops the lock meanwhile. */
+static int use_room(struct tape *tape, size_t kept, uint64_t lsn)
+{
+	struct disk_file *file = NULL;
+	int r;
+
+	if (spares_count(tape, SPARE_READY) + not_held(tape) <= kept)
+		return -ENOSPC;
+	pthread_mutex_unlock(&tape->lock);
+	r = fill_new(tape);
+	if (r == 0)
+		r = make_segment(tape, TAPE_NEW_NAME, lsn, &file);
+	else
+		(void)disk_remove(tape->disk, TAPE_NEW_NAME);
+	pthread_mutex_lock(&tape->lock);
+	tape->next = file;
+	return r;
+}
+
 /* While the reserve is whole: a spare that is not held, or a new file. */
 static int prepare_from_plenty(struct tape *tape, uint64_t lsn)
 {
@@ -163,6 +230,8 @@ int spares_prepare(struct tape *tape, enum tape_room room)
 	if (r == -ENOSPC && room != TAPE_GROWTH) {
 		tape->growth_left = 0;
 		r = use_spare(tape, kept[room], lsn);
+		if (r == -ENOSPC && room != TAPE_IN_PLACE)
+			r = use_room(tape, kept[room], lsn);
 	}
 	tape->preparing = false;
 	pthread_cond_broadcast(&tape->changed);
@@ -171,7 +240,7 @@ int spares_prepare(struct tape *tape, enum tape_room room)
 
 int spares_allow_growth(struct tape *tape)
 {
-	int r = spares_room_for(tape, 0);
+	int r = spares_room_for(tape, to_be_held(tape));
 
 	if (r == 0)
 		tape->growth_left = (int64_t)(tape->options.segment_bytes / GROWTH_PART);

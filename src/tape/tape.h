@@ -250,10 +250,13 @@ int tape_pack(struct tape *tape, uint64_t lsn, unsigned count,
 	      const struct tape_pack_options *options, struct problem *why);
 
 /*
- * What packed segments took more before.  Whoever folds them may need that much again for what is
- * in them, so this part of the disk's free space is not the tape's to grow into.
+ * What packed segments took more before, and what is owed.  Whoever folds them may need that much
+ * again for what is in them, so this part of the disk's free space is not the tape's to grow into.
  */
-uint64_t tape_pack_debt(struct tape *tape);
+uint64_t tape_debt(struct tape *tape);
+/* The caller will need so many bytes of the disk for what is on the tape, beyond what its segments
+ * give back when they are dropped. */
+void tape_owe(struct tape *tape, uint64_t bytes);
 
 /*
  * Give `to` (an empty disk that can share files with the tape's own: disk_link()) the tape as it is

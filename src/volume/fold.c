@@ -549,6 +549,9 @@ static int publish(struct volume *v, struct moment horizon)
 		pthread_rwlock_wrlock(&v->base_lock);
 		v->base_position = v->base_state->position;
 		pthread_rwlock_unlock(&v->base_lock);
+		pthread_rwlock_wrlock(&v->lock);
+		owed_forget_folded(v);
+		pthread_rwlock_unlock(&v->lock);
 	}
 	map64_for_each (inodes, slot) {
 		struct extents *extents = &kept[slot - inodes->slots];

@@ -9,6 +9,7 @@
 #include "tape/tape.h"
 #include "volume/base.h"
 #include "volume/image.h"
+#include "volume/owed.h"
 #include "volume/state.h"
 #include "volume/timeline.h"
 #include "volume/volume.h"
@@ -73,6 +74,7 @@ struct volume {
 	struct timeline timeline;
 	bool last_resort;   /* the change under way has waited for room in vain */
 	bool grows;         /* the change under way takes room for good */
+	struct owed owed;   /* by what is on the tape */
 	struct buffer meta; /* of the record being written: see volume_commit() */
 	int append_error;   /* the last one that was told of */
 	int64_t window_us;

@@ -27,7 +27,7 @@ uint64_t volume_free_bytes(struct volume *v)
 
 	if (disk_space(v->disk, &space) < 0)
 		return 0;
-	return space.bytes_free - MIN(space.bytes_free, v->tape ? tape_pack_debt(v->tape) : 0);
+	return space.bytes_free - MIN(space.bytes_free, v->tape ? tape_debt(v->tape) : 0);
 }
 
 /* --- Rounds ----------------------------------------------------------------------------------- */

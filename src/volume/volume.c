@@ -207,17 +207,22 @@ int volume_commit(struct volume *v, const struct change *change, const struct io
 {
 	enum tape_room room = room_of(v, change);
 	struct buffer *meta = &v->meta;
+	uint64_t owed = 0;
 	int r;
 
 	meta->size = 0;
 	change_encode(change, meta);
 	v->grows = room == TAPE_GROWTH;
+	if (room == TAPE_GROWTH && change->type == CHANGE_WRITE)
+		owed = owed_by_write(state_inode(v->head.state, change->ino)->size, change->offset,
+				     change->size);
 	r = tape_append(v->tape, change->type, room, meta->data, meta->size, data, data_count, ret);
 	if (r < 0)
 		return cannot_record(v, r);
 	r = state_apply(v->head.state, change, ret->lsn, ret->time_us);
 	assert(r >= 0); /* it was checked before it was recorded */
 	timeline_note(&v->timeline, change, ret->lsn, ret->time_us);
+	owed_add(v, ret->lsn, owed);
 	v->records++;
 	v->bytes += ret->data_size;
 	return 0;
@@ -528,6 +533,7 @@ static int recover(struct volume *v, struct problem *why)
 	if (r < 0)
 		return r;
 	v->replayed_records = v->head.state->applied;
+	owed_find(v);
 	state_for_each_inode (v->head.state, inode)
 		orphans = orphans || !inode->nlink;
 	if (orphans && !v->options.read_only)
@@ -565,6 +571,7 @@ static void volume_free(struct volume *v)
 	timeline_done(&v->timeline);
 	buffer_done(&v->meta);
 	map64_done(&v->refs);
+	owed_done(&v->owed);
 	free(v->checkpoints);
 	pthread_cond_destroy(&v->detach_wake);
 	pthread_cond_destroy(&v->repack_turn);

@@ -423,6 +423,55 @@ static void a_step_that_does_not_fit_on_a_full_disk_is_made_smaller(void)
 	bed_done(&bed);
 }
 
+/* So many bytes every 8 KiB, until the disk is full.  Returns how many times. */
+static int grow_thinly(struct bed *bed, size_t size)
+{
+	uint8_t bytes[512] = "thin";
+	int i = 0, r;
+
+	do
+		r = bed_write(bed, "thin", i++ * UINT64_C(8192), bytes, size);
+	while (r == 0 && i < 100000);
+	check(r == -ENOSPC, "%d after %d", r, i);
+	return i;
+}
+
+/*
+ * Goal: what a few bytes far behind the end of a file will take, once they are folded, is kept
+ * free: else a tape with room for many of them is full of what can never be folded.
+ * Method: fill a disk with such; then what is there is written in its place, and files go, as on
+ * any full disk.  Also when the volume was closed, or the power went, meanwhile.
+ */
+static void what_grows_thinly_leaves_room_to_be_folded(void)
+{
+	static const struct {
+		uint64_t segments, reserved;
+		size_t size;
+	} cases[] = {{40, 6, 3}, {64, 4, 3}, {64, 8, 512}, {40, 6, 100}};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		uint8_t block[4096] = "here";
+		struct bed bed;
+
+		require(bed_init_small(&bed, cases[i].segments, cases[i].reserved));
+		require(bed_fill(&bed, "f", 16) == 0);
+		for (int n = 0; n < 60; n++)
+			require(bed_write(&bed, "thin", n * UINT64_C(8192), block, cases[i].size) ==
+				0);
+		require(volume_sync(bed.volume) == 0);
+		require(bed_power_cut(&bed, i) == 0, "%s", bed.why.text);
+		check(grow_thinly(&bed, cases[i].size) > 200);
+		for (int n = 0, r = 0; n < 2000 && r == 0; n++)
+			check((r = bed_write(&bed, "f", n % 16 * UINT64_C(4096), block,
+					     sizeof block)) == 0,
+			      "in place: %d in round %d of case %zu", r, n, i);
+		check(volume_unlink(bed.volume, VOLUME_ROOT_INO, "thin") == 0);
+		check(bed_fill(&bed, "f", 200) == 0 && bed_fill(&bed, "g", 16) == 0);
+		check(is_sound(&bed));
+		bed_done(&bed);
+	}
+}
+
 static uint64_t taken;
 
 /* Whenever anybody asks for the time, all the room that there is has been taken. */
@@ -696,6 +745,7 @@ int main(void)
 	RUN(history_gives_way_to_the_live_database_and_only_then_the_disk_is_full);
 	RUN(with_the_whole_disk_taken_what_is_there_can_still_be_rewritten_for_ever);
 	RUN(a_step_that_does_not_fit_on_a_full_disk_is_made_smaller);
+	RUN(what_grows_thinly_leaves_room_to_be_folded);
 	RUN(a_fold_that_did_not_fit_loses_nothing_of_what_is_held_to_others);
 	RUN(growth_is_refused_when_only_what_goes_round_is_left);
 	RUN(a_limited_history_gives_way_whatever_the_window_and_stays_in_its_bounds);
