@@ -1,10 +1,10 @@
 /*
  * The driver of tests/cli/botocore_test.py: calls without a server.
  *
- * Reads one JSON object a line: {"method", "target", "headers": [[name, value]], "body" (base64), "now_us",
- * "secret", "output": the answer's tree}.  Prints what came of it, one object a line: {"signed": ""
- * or the code, "fault": "" or the code, "message", "operation": "rds.DescribeDBClusters", "input": the tree,
- * "type": Content-Type, "status", "answer" (base64)}.
+ * Reads one JSON object a line: {"method", "target", "headers": [[name, value]], "body" (base64),
+ * "now_us", "secret", "output": the answer's tree}.  Prints what came of it, one object a line:
+ * {"signed": "" or the code, "fault": "" or the code, "message", "operation":
+ * "rds.DescribeDBClusters", "input": the tree, "type": Content-Type, "status", "answer" (base64)}.
  */
 #include "aws/check.h"
 #include "aws/sigv4.h"
