@@ -16,7 +16,7 @@ from lib import options
 HERE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "benchmarks")
 NAMES = (
     "mariadb-write", "mariadb-read-write", "pgbench-write", "pgbench-select", "sqlite-wal", "sqlite-delete", "bulk-load", "file-sync", "file-stream", "backtrack", "backtrack-vs-restore",
-    "window-cost", "memory", "fold-cost", "clone", "query-past", "reset", "repair",
+    "window-cost", "memory", "fold-cost", "repack-cost", "clone", "query-past", "reset", "repair",
     "serve-identity", "serve-describe", "serve-memory", "serve-restart",
 )
 

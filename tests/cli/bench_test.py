@@ -7,7 +7,7 @@ from harness import check, main
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NAMES = ("mariadb-write mariadb-read-write pgbench-write pgbench-select sqlite-wal sqlite-delete bulk-load file-sync file-stream backtrack"
-         " backtrack-vs-restore window-cost memory fold-cost clone query-past reset repair serve-identity serve-describe"
+         " backtrack-vs-restore window-cost memory fold-cost repack-cost clone query-past reset repair serve-identity serve-describe"
          " serve-memory serve-restart").split()
 
 
