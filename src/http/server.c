@@ -115,6 +115,9 @@ static void enter(struct connection *connection, enum stage stage)
 	connection->served |= stage == WAITING;
 	TAILQ_REMOVE(&server->connections, connection, entry);
 	TAILQ_INSERT_TAIL(&server->connections, connection, entry);
+	/* Its answer was on the way, without a "close", when the others were told. */
+	if (stage == WAITING && atomic_load(&server->draining))
+		shutdown(connection->fd, SHUT_RD);
 	pthread_mutex_unlock(&server->lock);
 }
 
