@@ -153,10 +153,19 @@ static int run_in_background(struct serving *serving)
 	return run_here(serving);
 }
 
+static void print_operation(const char *service, const char *operation, void *arg)
+{
+	printf("%s:%s\n", service, operation);
+}
+
 static int run(const struct typed *typed)
 {
 	struct serving serving = {.typed = typed, .background = typed_switch(typed, "background")};
 
+	if (typed_switch(typed, "operations")) {
+		serve_operations(print_operation, NULL);
+		return END_OK;
+	}
 	return serving.background ? run_in_background(&serving) : run_here(&serving);
 }
 
@@ -177,6 +186,9 @@ const struct command command_serve = {
 				 "us-east-1 if not said."},
 			{"background",
 			 .text = "Return once requests are answered; the log goes to serve.log."},
+			{"operations", .text = "Only list the operations that are answered, one "
+					       "per line, such as "
+					       "rds:BacktrackDBCluster."},
 			{"test-reset",
 			 .text = "For test suites, on loopback only: an unsigned POST to "
 				 "/moto-api/reset forgets everything that was made since the "

@@ -33,3 +33,8 @@ struct serve_options {
  * should be.  Call it before any thread exists.
  */
 int serve_run(const struct serve_options *options, struct problem *why);
+
+/* Each operation that is answered, by the names of the published models: "rds",
+ * "BacktrackDBCluster". */
+void serve_operations(void (*tell)(const char *service, const char *operation, void *arg),
+		      void *arg);
