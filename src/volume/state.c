@@ -297,6 +297,10 @@ static int count_names(const struct state *state, struct map64 *names, struct pr
 					       "the name '%s' leads to inode %llu, which is %s",
 					       entry->name, (unsigned long long)entry->ino,
 					       inode ? "of another type" : "not there");
+			if (!directory->nlink)
+				return problem(why, -EBADMSG,
+					       "directory %llu, which has no name, has '%s' in it",
+					       (unsigned long long)directory->ino, entry->name);
 			map64_put(names, entry->ino, (void *)count);
 		}
 	}
@@ -325,11 +329,17 @@ int state_check(const struct state *state, struct problem *why)
 
 /* --- Applying --------------------------------------------------------------------------------- */
 
+/* One that has a name: else it is empty, and stays so. */
 static struct inode *directory_of(struct state *state, uint64_t ino)
 {
 	struct inode *inode = state_inode(state, ino);
 
-	return inode && S_ISDIR(inode->mode) ? inode : NULL;
+	return inode && S_ISDIR(inode->mode) && inode->nlink ? inode : NULL;
+}
+
+static bool has_names(const struct inode *inode)
+{
+	return S_ISDIR(inode->mode) && inode->directory.count;
 }
 
 static void touch_directory(struct inode *directory, int64_t time_us)
@@ -402,7 +412,7 @@ static int apply_unlink(struct state *state, const struct change *c, int64_t tim
 	struct inode *parent = directory_of(state, c->parent);
 	struct entry *entry = parent ? state_entry(parent, c->name.at, c->name.size) : NULL;
 
-	if (!entry)
+	if (!entry || has_names(state_inode(state, entry->ino)))
 		return -EUCLEAN;
 	drop_name(state, parent, entry, time_us);
 	touch_directory(parent, time_us);
@@ -433,6 +443,8 @@ static int apply_rename(struct state *state, const struct change *c, int64_t tim
 	struct inode *other = target ? state_inode(state, target->ino) : NULL;
 
 	if (!inode || !to || source == target || (c->flags & RENAME_EXCHANGE && !target))
+		return -EUCLEAN;
+	if (other && has_names(other) && !(c->flags & RENAME_EXCHANGE))
 		return -EUCLEAN;
 	if (c->flags & RENAME_EXCHANGE) {
 		point_entry(state, from, source, other, time_us);
