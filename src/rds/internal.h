@@ -9,6 +9,7 @@
  * life.c        starting, stopping, deleting
  * tags.c        tags
  * events.c      events
+ * absent.c      what there is none of here
  * watch.c       the thread that looks at the clusters and their keepers
  *
  * Lock order: none of ours is held while another is taken, or anybody is asked.
@@ -88,6 +89,8 @@ int add_tags(void *userdata, struct aws_call *call, json_t **ret);
 int remove_tags(void *userdata, struct aws_call *call, json_t **ret);
 int list_tags(void *userdata, struct aws_call *call, json_t **ret);
 int tags_touch(void *userdata, struct aws_call *call, struct aws_touched *ret);
+
+int describe_global_clusters(void *userdata, struct aws_call *call, json_t **ret);
 
 /* Tags of a call are well formed; or the fault. */
 int tags_check(struct aws_call *call, const json_t *tags);

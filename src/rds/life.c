@@ -255,6 +255,11 @@ static int check_deletable(struct rds *rds, struct aws_call *call, const struct 
 			       : aws_fault(call, "InvalidParameterCombination",
 					   "FinalDBSnapshotIdentifier is required unless "
 					   "SkipFinalSnapshot is specified.");
+	if (json_is_false(json_object_get(call->input, "DeleteAutomatedBackups")))
+		return aws_fault(
+			call, "InvalidParameterCombination",
+			"DeleteAutomatedBackups=false cannot be honoured: a cluster's past "
+			"goes with it.");
 	if (cluster_find(seen->record.name, &cluster, NULL) == 0 &&
 	    keeper_check_removable(cluster, &why) < 0)
 		return aws_fault(call, "InvalidDBClusterStateFault",

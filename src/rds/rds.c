@@ -19,6 +19,7 @@ const struct aws_handler rds_handlers[] = {
 	{"DescribeDBClusterBacktracks", describe_backtracks, rds_touch_cluster},
 	{"DescribeDBClusters", describe_clusters, rds_touch_cluster},
 	{"DescribeEvents", events_describe},
+	{"DescribeGlobalClusters", describe_global_clusters},
 	{"ListTagsForResource", list_tags, tags_touch},
 	{"ModifyDBCluster", modify_cluster, rds_touch_cluster},
 	{"RemoveTagsFromResource", remove_tags, tags_touch},

@@ -20,15 +20,20 @@ static const struct {
 	const char *fault; /* NULL: InvalidParameterCombination */
 } parameters[] = {
 	{"AllocatedStorage", REFUSE},
+	{"AllowEngineModeChange", FALSE_ONLY},
 	{"AllowMajorVersionUpgrade", FALSE_ONLY},
 	{"ApplyImmediately", DO},
 	{"AutoMinorVersionUpgrade", TELL},
 	{"AvailabilityZones", TELL},
-	{"BackupRetentionPeriod", TELL},
+	{"AwsBackupRecoveryPointArn", REFUSE},
 	{"BacktrackWindow", TELL},
+	{"BackupRetentionPeriod", TELL},
+	{"CACertificateIdentifier", REFUSE},
 	{"CharacterSetName", REFUSE},
 	{"CloudwatchLogsExportConfiguration", REFUSE},
+	{"ClusterScalabilityType", DO},
 	{"CopyTagsToSnapshot", TELL},
+	{"DatabaseInsightsMode", DO},
 	{"DatabaseName", TELL},
 	{"DBClusterIdentifier", DO},
 	{"DBClusterInstanceClass", REFUSE},
@@ -43,15 +48,21 @@ static const struct {
 	{"EnableGlobalWriteForwarding", FALSE_ONLY},
 	{"EnableHttpEndpoint", FALSE_ONLY},
 	{"EnableIAMDatabaseAuthentication", FALSE_ONLY},
+	{"EnableLimitlessDatabase", FALSE_ONLY},
+	{"EnableLocalWriteForwarding", FALSE_ONLY},
 	{"EnablePerformanceInsights", FALSE_ONLY},
 	{"Engine", TELL},
+	{"EngineLifecycleSupport", TELL},
 	{"EngineMode", TELL},
 	{"EngineVersion", DO},
 	{"GlobalClusterIdentifier", REFUSE, "GlobalClusterNotFoundFault"},
 	{"Iops", REFUSE},
 	{"KmsKeyId", REFUSE},
+	{"ManageMasterUserPassword", FALSE_ONLY},
+	{"MasterUserAuthenticationType", DO},
 	{"MasterUsername", TELL},
 	{"MasterUserPassword", DO},
+	{"MasterUserSecretKmsKeyId", REFUSE},
 	{"MonitoringInterval", REFUSE},
 	{"MonitoringRoleArn", REFUSE},
 	{"NetworkType", TELL},
@@ -65,12 +76,14 @@ static const struct {
 	{"PreSignedUrl", REFUSE},
 	{"PubliclyAccessible", FALSE_ONLY},
 	{"ReplicationSourceIdentifier", REFUSE},
+	{"RotateMasterUserPassword", FALSE_ONLY},
 	{"ScalingConfiguration", REFUSE},
 	{"ServerlessV2ScalingConfiguration", REFUSE},
 	{"StorageEncrypted", FALSE_ONLY},
 	{"StorageType", REFUSE},
 	{"Tags", DO},
 	{"VpcSecurityGroupIds", REFUSE},
+	{"WithExpressConfiguration", FALSE_ONLY},
 };
 
 static bool is_empty(const json_t *value)
@@ -141,6 +154,12 @@ int wanted_check(struct aws_call *call)
 		r = check_range(call, "Port", 1, 65535);
 	if (r == 0)
 		r = check_only(call, "EngineMode", "provisioned");
+	if (r == 0)
+		r = check_only(call, "ClusterScalabilityType", "standard");
+	if (r == 0)
+		r = check_only(call, "DatabaseInsightsMode", "standard");
+	if (r == 0)
+		r = check_only(call, "MasterUserAuthenticationType", "password");
 	return r == 0 ? check_only(call, "NetworkType", "IPV4") : r;
 }
 

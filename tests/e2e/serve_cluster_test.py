@@ -143,6 +143,13 @@ def tags_are_kept():
         refused(NOT_FOUND, client.rds, "ListTagsForResource", ResourceName=arn + "x")
 
 
+def there_are_no_global_clusters():
+    """Terraform asks for them before it believes in a cluster."""
+    for client in (boto3, aws):
+        check(client.rds("DescribeGlobalClusters")["GlobalClusters"] == [], "there is one")
+        refused("GlobalClusterNotFoundFault", client.rds, "DescribeGlobalClusters", GlobalClusterIdentifier="world")
+
+
 def an_operator_may_backtrack_what_is_tagged_for_it():
     root = boto3
     root.iam("CreateUser", UserName="ana")
@@ -209,6 +216,6 @@ def aws_creates_and_deletes_with_words():
 main(
     a_cluster_is_created_and_answers, a_backtrack_goes_to_the_moment_that_was_asked_for, the_command_line_does_the_same,
     what_the_cli_did_is_told_too, moments_that_cannot_be_are_refused, it_is_modified_stopped_and_started, tags_are_kept,
-    an_operator_may_backtrack_what_is_tagged_for_it, events_tell_the_story, serve_is_killed_and_finds_the_cluster_again,
+    there_are_no_global_clusters, an_operator_may_backtrack_what_is_tagged_for_it, events_tell_the_story, serve_is_killed_and_finds_the_cluster_again,
     it_is_deleted_when_nothing_protects_it, aws_creates_and_deletes_with_words,
 )

@@ -86,11 +86,23 @@ static void an_operation_knows_its_pages_and_its_errors(void)
 	check(!aws_operation_error(clusters, "DBInstanceNotFound"));
 }
 
+/* Terraform's provider says this with each deletion. */
+static void what_newer_clients_say_is_known(void)
+{
+	static const char name[] = "DeleteAutomatedBackups";
+	const struct aws_operation *operation =
+		aws_operation_find(aws_service_find("rds"), "DeleteDBCluster", 15);
+
+	require(operation);
+	check(aws_member_find(&aws_shapes[operation->input], name, strlen(name)) != NULL);
+}
+
 int main(void)
 {
 	RUN(every_name_is_found_where_it_is);
 	RUN(what_is_nearly_a_name_is_none);
 	RUN(the_services_are_known_by_what_clients_call_them);
 	RUN(an_operation_knows_its_pages_and_its_errors);
+	RUN(what_newer_clients_say_is_known);
 	return tap_done();
 }

@@ -460,6 +460,8 @@ static const struct refusal {
 	{"BackupRetentionPeriod", "0", "InvalidParameterValue", "BackupRetentionPeriod"},
 	{"EngineMode", "\"serverless\"", "InvalidParameterValue", "EngineMode"},
 	{"StorageEncrypted", "true", "InvalidParameterCombination", "StorageEncrypted"},
+	{"DatabaseInsightsMode", "\"advanced\"", "InvalidParameterValue", "standard"},
+	{"ManageMasterUserPassword", "true", "InvalidParameterCombination", "ManageMasterUser"},
 	{"KmsKeyId", "\"k\"", "InvalidParameterCombination", "KmsKeyId"},
 	{"EnableIAMDatabaseAuthentication", "true", "InvalidParameterCombination",
 	 "EnableIAMDatabaseAuthentication"},
