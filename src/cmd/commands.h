@@ -30,5 +30,6 @@ extern const struct command command_repair;
 extern const struct command command_clone;
 extern const struct command command_keep;
 extern const struct command command_serve;
+extern const struct command command_jobs;
 extern const struct command command_doctor;
 extern const struct command command_help;

@@ -197,6 +197,11 @@ static int relay_arguments(json_t *object, struct request *request, struct probl
 	return get_text(object, "cluster", request->name, sizeof request->name, why);
 }
 
+static int cancel_arguments(json_t *object, struct request *request, struct problem *why)
+{
+	return get_integer(object, "job", 1, INT64_MAX, &request->job, why);
+}
+
 static const struct {
 	const char *name;
 	int (*arguments)(json_t *object, struct request *request, struct problem *why);
@@ -224,6 +229,8 @@ static const struct {
 	[REQUEST_UNVIEW] = {"unview", unview_arguments},
 	[REQUEST_SQL] = {"sql", no_arguments},
 	[REQUEST_RELAY] = {"relay", relay_arguments},
+	[REQUEST_JOBS] = {"jobs", no_arguments},
+	[REQUEST_CANCEL] = {"cancel", cancel_arguments},
 };
 
 static int check_version(json_t *object, struct problem *why)

@@ -41,6 +41,8 @@ enum request_do {
 	REQUEST_UNVIEW,
 	REQUEST_SQL,
 	REQUEST_RELAY,
+	REQUEST_JOBS,
+	REQUEST_CANCEL,
 	REQUEST_COUNT,
 };
 
@@ -63,6 +65,7 @@ struct request {
 					   when not given */
 	char directory[PATH_MAX];       /* export, import, clone, view, unview: absolute */
 	bool force;                     /* unview */
+	int64_t job;                    /* cancel */
 };
 
 /* -EINVAL: `why` says what is wrong with it; -EPROTONOSUPPORT: a version that is not ours. */

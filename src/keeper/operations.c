@@ -453,11 +453,11 @@ static void refuse_sql(struct keeper *keeper, struct connection *connection,
 			 keeper->cluster->name);
 }
 
-/* The request is for `unspill serve`. */
-static void refuse_relay(struct keeper *keeper, struct connection *connection,
+/* The request is for `unspill serve`, on its own socket. */
+static void refuse_serve(struct keeper *keeper, struct connection *connection,
 			 const struct request *request)
 {
-	connection_error(connection, "bad-request", "this is the keeper of '%s': say it to it",
+	connection_error(connection, "bad-request", "this is the keeper of '%s', and not serve",
 			 keeper->cluster->name);
 }
 
@@ -470,7 +470,8 @@ static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct conne
 	[REQUEST_CREATE] = install_create, [REQUEST_SHUTDOWN] = do_shutdown,
 	[REQUEST_VIEW] = looking_view,     [REQUEST_VIEWS] = looking_views,
 	[REQUEST_UNVIEW] = looking_unview, [REQUEST_SQL] = refuse_sql,
-	[REQUEST_RELAY] = refuse_relay,
+	[REQUEST_RELAY] = refuse_serve,    [REQUEST_JOBS] = refuse_serve,
+	[REQUEST_CANCEL] = refuse_serve,
 };
 
 /* What needs nothing but the volume; it runs beside all work. */

@@ -139,12 +139,36 @@ static int connect_keeper(const char *name, struct control **ret, struct problem
 	return control_connect(path, ret, why);
 }
 
+static const char *code_of(int r)
+{
+	return r == -ENOENT ? "not-found" : r == -EALREADY || r == -EPERM ? "busy" : "failed";
+}
+
+static void answer_ourselves(const struct relay *relay, struct connection *connection,
+			     const struct request *request)
+{
+	struct problem why = {""};
+	json_t *result = NULL;
+	int r = relay->options.answer(request, &result, &why, relay->options.arg);
+
+	if (r < 0)
+		connection_error(connection, code_of(r), "%s", why.text);
+	else
+		connection_result(connection, result);
+}
+
 static void handle(struct connection *connection, const struct request *request, void *arg)
 {
 	CLEANUP(control) struct control *keeper = NULL;
 	struct problem why = {""};
+	const struct relay *relay = arg;
 	int r;
 
+	if (relay->options.answer &&
+	    (request->what == REQUEST_JOBS || request->what == REQUEST_CANCEL)) {
+		answer_ourselves(relay, connection, request);
+		return;
+	}
 	if (request->what != REQUEST_RELAY) {
 		connection_error(connection, "bad-request",
 				 "this is serve's socket: say \"relay\" and a cluster first");

@@ -10,7 +10,9 @@
 
 #include "base/cleanup.h"
 #include "base/problem.h"
+#include "control/request.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -30,6 +32,11 @@ struct relay_options {
 	const char *path; /* of the socket; replaced when it is there */
 	/* Called in the connection's thread, or in that of its answers.  May be NULL. */
 	void (*hear)(const struct relay_heard *heard, void *arg);
+	/*
+	 * A request for serve itself ("jobs", "cancel"): 0 with *ret the result, which is then the
+	 * relay's; -ENOENT, -EALREADY, -EPERM, ... with `why`.  NULL: serve answers nothing itself.
+	 */
+	int (*answer)(const struct request *request, json_t **ret, struct problem *why, void *arg);
 	void *arg;
 };
 

@@ -274,9 +274,32 @@ static void hear(const struct relay_heard *heard, void *arg)
 			 heard->ok ? "is done" : "failed: ", heard->message ? heard->message : "");
 }
 
+/* So many jobs are told of. */
+#define JOBS_MAX 1000
+
+static int answer_command(const struct request *request, json_t **ret, struct problem *why,
+			  void *arg)
+{
+	const struct serve *serve = arg;
+	struct jobs *jobs = rds_jobs(serve->rds);
+	json_t *list = NULL;
+	int r;
+
+	if (request->what == REQUEST_CANCEL) {
+		r = jobs_cancel(jobs, request->job, why);
+		*ret = r < 0 ? NULL : json_object();
+		return r;
+	}
+	r = jobs_list(jobs, NULL, JOBS_MAX, &list);
+	if (r < 0)
+		return problem_errno(why, r, "cannot read the jobs");
+	*ret = json_pack("{s:o}", "jobs", list);
+	return 0;
+}
+
 static int open_relay(struct serve *serve, struct problem *why)
 {
-	struct relay_options options = {.hear = hear, .arg = serve};
+	struct relay_options options = {.hear = hear, .answer = answer_command, .arg = serve};
 	char path[PATH_MAX];
 	int r = cluster_serve_path("control.sock", path, why);
 

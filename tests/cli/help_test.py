@@ -8,7 +8,7 @@ from harness import Skip, check, main, unspill
 
 VERBS = ("create", "list", "status", "start", "stop", "restart", "delete", "shell", "modify", "moments", "mark", "backtrack",
          "backtracks", "view", "views", "unview", "import", "export", "query", "diff", "find", "repair", "clone",
-         "verify", "repack", "keep", "serve", "doctor", "help")
+         "verify", "repack", "keep", "serve", "jobs", "doctor", "help")
 
 
 def commands():

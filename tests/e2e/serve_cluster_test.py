@@ -94,6 +94,8 @@ def what_the_cli_did_is_told_too():
     cluster.run("backtrack", "--to", "1 second ago", "--yes")
     told = aws.rds("DescribeDBClusterBacktracks", DBClusterIdentifier="shop")["DBClusterBacktracks"]
     check(len(told) == 3, told)
+    # Who did it is heard, as the command spoke through serve.
+    check("backtrack of 'shop' is done" in serving.log(), serving.log())
 
 
 def moments_that_cannot_be_are_refused():
@@ -187,6 +189,26 @@ def serve_is_killed_and_finds_the_cluster_again():
     check(cluster.status()["pid"] == before["pid"], "the server was touched")
 
 
+def jobs_are_seen_and_cancelled():
+    cli = unspill(serving.name)
+    told = cli.json("jobs")["jobs"]
+    check({"create", "backtrack", "modify", "stop", "start"} <= {job["kind"] for job in told}, told)
+    check(all(job["state"] == "done" and job["subject"] == "shop" for job in told), told)
+    check("Unspilled-1" not in str(told), "a password is told")
+    check("backtrack of shop" in cli.run("jobs").stdout, cli.run("jobs").stdout)
+    boto3.rds("CreateDBCluster", DBClusterIdentifier="mistake", Engine=NAMES[ENGINE], MasterUsername="keeper",
+              MasterUserPassword="Unspilled-1")
+    number = next(job["id"] for job in cli.json("jobs")["jobs"] if job["subject"] == "mistake")
+    cli.run("jobs", "--cancel", number)
+    job = wait_for(lambda: next((job for job in cli.json("jobs")["jobs"] if job["id"] == number and job.get("ended_us")), None),
+                   60, "the job to end")
+    check(job["state"] == "cancelled", job)
+    wait_for(lambda: len(boto3.rds("DescribeDBClusters")["DBClusters"]) == 1, 30, "what was made to go")
+    check([one["name"] for one in cli.json("list")["clusters"]] == ["shop"], "something is left")
+    for number in (number, 4711):
+        check(cli.run("jobs", "--cancel", number, check=False).returncode != 0, "what is over was cancelled")
+
+
 def it_is_deleted_when_nothing_protects_it():
     for client in (boto3, aws):
         client.rds("ModifyDBCluster", DBClusterIdentifier="shop", DeletionProtection=True)
@@ -217,5 +239,5 @@ main(
     a_cluster_is_created_and_answers, a_backtrack_goes_to_the_moment_that_was_asked_for, the_command_line_does_the_same,
     what_the_cli_did_is_told_too, moments_that_cannot_be_are_refused, it_is_modified_stopped_and_started, tags_are_kept,
     there_are_no_global_clusters, an_operator_may_backtrack_what_is_tagged_for_it, events_tell_the_story, serve_is_killed_and_finds_the_cluster_again,
-    it_is_deleted_when_nothing_protects_it, aws_creates_and_deletes_with_words,
+    jobs_are_seen_and_cancelled, it_is_deleted_when_nothing_protects_it, aws_creates_and_deletes_with_words,
 )

@@ -183,6 +183,50 @@ static void who_asks_for_what_is_not_there_is_told(void)
 	relay_close(relay);
 }
 
+static int answer_ourselves(const struct request *request, json_t **ret, struct problem *why,
+			    void *arg)
+{
+	if (request->what == REQUEST_CANCEL && request->job != 7)
+		return problem(why, -ENOENT, "no job %lld", (long long)request->job);
+	*ret = json_pack("{s:s}", "said", request->what == REQUEST_JOBS ? "jobs" : "cancel");
+	return 0;
+}
+
+static int ask_serve(json_t *request, json_t **ret, struct control_error *code)
+{
+	struct control *control = NULL;
+	struct problem why = {""};
+	int r = control_connect(relay_path, &control, &why);
+
+	*ret = NULL;
+	if (r == 0)
+		r = control_call(control, request, NULL, NULL, ret, code, &why);
+	control_close(control);
+	json_decref(request);
+	return r;
+}
+
+static void what_serve_itself_is_asked_it_answers(void)
+{
+	const struct relay_options options = {.path = relay_path, .answer = answer_ourselves};
+	struct control_error code = {""};
+	struct problem why = {""};
+	json_t *result;
+
+	require(relay_open(&options, &relay, &why) == 0, "%s", why.text);
+	check(ask_serve(json_pack("{s:s}", "do", "jobs"), &result, &code) == 0);
+	check(strcmp(json_string_value(json_object_get(result, "said")), "jobs") == 0);
+	json_decref(result);
+	check(ask_serve(json_pack("{s:s, s:i}", "do", "cancel", "job", 7), &result, &code) == 0);
+	json_decref(result);
+	check(ask_serve(json_pack("{s:s, s:i}", "do", "cancel", "job", 8), &result, &code) ==
+	      -EREMOTEIO);
+	check(strcmp(code.code, "not-found") == 0, "%s", code.code);
+	check(ask_serve(json_pack("{s:s}", "do", "cancel"), &result, &code) == -EREMOTEIO);
+	check(strcmp(code.code, "bad-request") == 0, "%s", code.code);
+	relay_close(relay);
+}
+
 static void closing_ends_the_conversations(void)
 {
 	struct control *control = NULL;
@@ -219,6 +263,7 @@ int main(void)
 	RUN(who_withdraws_still_hears_how_it_ended);
 	RUN(who_goes_away_cancels);
 	RUN(who_asks_for_what_is_not_there_is_told);
+	RUN(what_serve_itself_is_asked_it_answers);
 	RUN(closing_ends_the_conversations);
 	check(cluster_delete(cluster, &why) == 0, "%s", why.text);
 	cluster_free(cluster);
