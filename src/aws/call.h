@@ -25,6 +25,7 @@
 #define AWS_REQUEST_ID_SIZE 37
 
 struct principal; /* identity/ */
+struct aws_filter;
 
 /* Who asks. */
 struct aws_caller {
@@ -108,8 +109,11 @@ struct aws_handler {
 	/* Everybody who is known may, whatever the policies say (sts:GetCallerIdentity). */
 	bool for_all;
 	/* The answer's list is the whole one, to be cut into pages by this member (aws_page());
-	 * NULL: there are no pages, or the handler makes them. */
+	 * NULL: there are no pages. */
 	const char *mark;
+	/* The answer's list is the whole one, of which the call's Filters choose: those that the
+	 * operation knows (aws/filters.h).  NULL: its input has no Filters. */
+	const struct aws_filter *filters;
 };
 
 /* What one layer answers of one service. */

@@ -69,10 +69,15 @@ static size_t page_limit(const struct aws_call *call)
 
 static bool is_in_order(const json_t *list, const char *mark)
 {
-	for (size_t i = 1; i < json_array_size(list); i++)
-		if (strcmp(mark_of(json_array_get(list, i - 1), mark),
-			   mark_of(json_array_get(list, i), mark)) > 0)
+	const char *last = "";
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *next = mark_of(json_array_get(list, i), mark);
+
+		if (strcmp(last, next) > 0)
 			return false;
+		last = next;
+	}
 	return true;
 }
 
@@ -100,12 +105,27 @@ static json_t *put_in_order(json_t *list, const char *mark)
 	return ordered;
 }
 
-static json_t *cut(const json_t *list, size_t start, size_t end)
+static json_t *without(const json_t *element, const char *mark)
 {
-	json_t *page = json_array();
+	json_t *rest = json_copy((json_t *)element);
 
-	for (size_t i = start; i < end; i++)
-		json_array_append(page, json_array_get(list, i));
+	json_object_del(rest, mark);
+	return rest;
+}
+
+static json_t *cut(json_t *list, size_t start, size_t end, const char *mark)
+{
+	bool hidden = *mark == '.';
+	json_t *page;
+
+	if (!hidden && start == 0 && end == json_array_size(list))
+		return json_incref(list);
+	page = json_array();
+	for (size_t i = start; i < end; i++) {
+		json_t *element = json_array_get(list, i);
+
+		json_array_append_new(page, hidden ? without(element, mark) : json_incref(element));
+	}
 	return page;
 }
 
@@ -130,7 +150,7 @@ static int page_start(struct aws_call *call, const json_t *list, const char *mar
 }
 
 /* The answer with one page of the list in the place of the whole. */
-static json_t *turn_page(const struct aws_call *call, const json_t *answer, const json_t *list,
+static json_t *turn_page(const struct aws_call *call, const json_t *answer, json_t *list,
 			 size_t start, const char *mark)
 {
 	const struct aws_operation *operation = call->operation;
@@ -138,7 +158,7 @@ static json_t *turn_page(const struct aws_call *call, const json_t *answer, cons
 	size_t end = MIN(json_array_size(list), start + page_limit(call));
 	json_t *paged = json_copy((json_t *)answer);
 
-	json_object_set_new(paged, aws_name(operation->page_result), cut(list, start, end));
+	json_object_set_new(paged, aws_name(operation->page_result), cut(list, start, end, mark));
 	if (end < json_array_size(list))
 		json_object_set_new(paged, aws_name(operation->page_next),
 				    make_marker(json_array_get(list, end - 1), mark));

@@ -1,4 +1,6 @@
 #include "identity/iam.h"
+
+#include "aws/tags.h"
 #include "base/alloc.h"
 #include "identity/identity.h"
 #include "identity/principal.h"
@@ -7,9 +9,20 @@
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 
-#define TAGS_MAX 50
+/* How long they may be, the model says. */
+static const struct aws_tag_rules tag_rules = {
+	.any_case = true,
+	.count_max = 50,
+	.words =
+		{
+			[AWS_TAGS_MANY] = {"LimitExceeded",
+					   "Cannot exceed quota for TagsPerResource: 50"},
+			[AWS_TAG_TWICE] = {"InvalidInput",
+					   "Duplicate tag keys found. Please note that Tag keys "
+					   "are case insensitive."},
+		},
+};
 
 static const struct iam_words words[ENTITY_KINDS] = {
 	[ENTITY_USER] = {"UserName", "UserId", "AIDA", "user", "User", "UsersPerAccount", 5000},
@@ -116,12 +129,8 @@ static void touch_named(struct identity *identity, const struct aws_call *call,
 	const char *path = iam_text(call, "Path");
 	CLEANUP(free)
 	char *arn = iam_arn(call->caller.account, kind, path && *path ? path : "/", name);
-	json_t *tags = entity ? json_object() : NULL, *tag;
-	size_t i;
+	json_t *tags = entity ? aws_tags_object(json_object_get(entity->data, "Tags")) : NULL;
 
-	json_array_foreach (entity ? json_object_get(entity->data, "Tags") : NULL, i, tag)
-		json_object_set(tags, json_string_value(json_object_get(tag, "Key")),
-				json_object_get(tag, "Value"));
 	aws_touch(ret, tags, "%s", entity ? entity_text(entity, "Arn") : arn);
 }
 
@@ -347,59 +356,15 @@ int iam_check_document(struct aws_call *call, const char *member, enum policy_ki
 	return 0;
 }
 
-/* Which of the tags has that key; in any case of letters. */
-static bool find_tag(const json_t *tags, const char *key, size_t *ret)
-{
-	size_t i;
-	json_t *tag;
-
-	json_array_foreach (tags, i, tag) {
-		if (strcasecmp(json_string_value(json_object_get(tag, "Key")), key))
-			continue;
-		*ret = i;
-		return true;
-	}
-	return false;
-}
-
-static bool has_duplicates(const json_t *tags)
-{
-	size_t i, first;
-	json_t *tag;
-
-	json_array_foreach (tags, i, tag) {
-		if (find_tag(tags, json_string_value(json_object_get(tag, "Key")), &first) &&
-		    first != i)
-			return true;
-	}
-	return false;
-}
-
 json_t *iam_merge_tags(struct aws_call *call, const json_t *tags)
 {
 	const json_t *more = json_object_get(call->input, "Tags");
-	json_t *merged = tags ? json_copy((json_t *)tags) : json_array(), *tag;
-	size_t i, old;
+	json_t *merged = NULL;
 
-	if (has_duplicates(more)) {
-		aws_fault(call, "InvalidInput",
-			  "Duplicate tag keys found. Please note that Tag keys are case "
-			  "insensitive.");
-		json_decref(merged);
+	if (aws_tags_check(call, &tag_rules, more) < 0)
 		return NULL;
-	}
-	json_array_foreach (more, i, tag) {
-		if (find_tag(merged, json_string_value(json_object_get(tag, "Key")), &old))
-			json_array_set(merged, old, tag);
-		else
-			json_array_append(merged, tag);
-	}
-	if (json_array_size(merged) > TAGS_MAX) {
-		aws_fault(call, "LimitExceeded", "Cannot exceed quota for TagsPerResource: %d",
-			  TAGS_MAX);
-		json_decref(merged);
-		return NULL;
-	}
+	if (aws_tags_merge(&tag_rules, tags, more, &merged) < 0)
+		aws_tags_fault(call, &tag_rules, AWS_TAGS_MANY);
 	return merged;
 }
 
@@ -421,16 +386,12 @@ int iam_tag(struct identity *identity, struct aws_call *call, json_t **ret)
 int iam_untag(struct identity *identity, struct aws_call *call, json_t **ret)
 {
 	struct entity *entity = iam_target(identity, call);
-	json_t *tags, *data, *key;
-	size_t i, at;
+	json_t *tags, *data;
 
 	if (!entity)
 		return AWS_FAULT;
-	tags = json_copy(json_object_get(entity->data, "Tags"));
-	json_array_foreach (json_object_get(call->input, "TagKeys"), i, key) {
-		if (find_tag(tags, json_string_value(key), &at))
-			json_array_remove(tags, at);
-	}
+	tags = aws_tags_without(&tag_rules, json_object_get(entity->data, "Tags"),
+				json_object_get(call->input, "TagKeys"));
 	data = json_copy(entity->data);
 	if (json_array_size(tags))
 		json_object_set_new(data, "Tags", tags);

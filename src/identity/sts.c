@@ -6,6 +6,8 @@
  * well.
  */
 #include "identity/sts.h"
+
+#include "aws/tags.h"
 #include "base/alloc.h"
 #include "identity/iam.h"
 #include "identity/identity.h"
@@ -67,12 +69,8 @@ static int add_policies(struct identity *identity, struct aws_call *call, json_t
 /* The call's Tags, {"Key": "Value"}. */
 static void add_tags(const struct aws_call *call, json_t *claims)
 {
-	json_t *tags = json_object(), *tag;
-	size_t i;
+	json_t *tags = aws_tags_object(json_object_get(call->input, "Tags"));
 
-	json_array_foreach (json_object_get(call->input, "Tags"), i, tag)
-		json_object_set(tags, json_string_value(json_object_get(tag, "Key")),
-				json_object_get(tag, "Value"));
 	if (json_object_size(tags))
 		json_object_set(claims, "Tags", tags);
 	json_decref(tags);

@@ -288,6 +288,18 @@ struct listing {
 	json_t *numbers; /* {"7": true}: of the volume's, those that the table has */
 };
 
+/* The newest come first: their marks are the least. */
+static void add(struct listing *listing, const struct backtrack_record *backtrack)
+{
+	json_t *one = show(listing->record, backtrack);
+	char mark[24 + BACKTRACK_ID_SIZE];
+
+	snprintf(mark, sizeof mark, "%019lld %s", (long long)(INT64_MAX - backtrack->asked_us),
+		 backtrack->id);
+	json_object_set_new(one, ".mark", json_string(mark));
+	json_array_append_new(listing->list, one);
+}
+
 static int add_ours(const struct backtrack_record *backtrack, void *arg)
 {
 	struct listing *listing = arg;
@@ -295,7 +307,7 @@ static int add_ours(const struct backtrack_record *backtrack, void *arg)
 
 	snprintf(name, sizeof name, "%lld", (long long)backtrack->number);
 	json_object_set_new(listing->numbers, name, json_true());
-	json_array_append_new(listing->list, show(listing->record, backtrack));
+	add(listing, backtrack);
 	return 0;
 }
 
@@ -333,7 +345,7 @@ static void add_others(struct listing *listing, const json_t *keepers, bool appl
 		if (applying && i + 1 == json_array_size(keepers))
 			backtrack.status = "APPLYING";
 		derive_id(listing->record->resource_id, number(one, "number"), backtrack.id);
-		json_array_append_new(listing->list, show(listing->record, &backtrack));
+		add(listing, &backtrack);
 	}
 }
 
@@ -360,57 +372,43 @@ static int list_all(struct rds *rds, const struct seen *seen, json_t **ret, stru
 	return r;
 }
 
-static const char *text(const json_t *object, const char *name)
+/* The one of that identifier. */
+static json_t *only(const json_t *all, const char *id)
 {
-	return json_string_value(json_object_get(object, name));
-}
+	json_t *list = json_array(), *one;
+	size_t i;
 
-static double asked_at(const json_t *backtrack)
-{
-	return json_number_value(json_object_get(backtrack, "BacktrackRequestCreationTime"));
-}
-
-static int newer_first(const void *a, const void *b)
-{
-	double first = asked_at(*(json_t *const *)a), second = asked_at(*(json_t *const *)b);
-
-	return (first < second) - (first > second);
-}
-
-/* Those that the call asks for, newest first. */
-static json_t *choose(const struct aws_call *call, const json_t *all)
-{
-	size_t count = json_array_size(all);
-	CLEANUP(free) json_t **sorted = xcalloc(count, sizeof *sorted);
-	const char *id = rds_text(call, "BacktrackIdentifier");
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < count; i++)
-		sorted[i] = json_array_get(all, i);
-	qsort(sorted, count, sizeof *sorted, newer_first);
-	for (size_t i = 0; i < count; i++) {
-		const char *here = text(sorted[i], "BacktrackIdentifier");
-
-		if ((!id || !strcasecmp(id, here)) &&
-		    rds_passes(call, "db-cluster-backtrack-id", here) &&
-		    rds_passes(call, "db-cluster-backtrack-status", text(sorted[i], "Status")))
-			json_array_append(list, sorted[i]);
-	}
+	json_array_foreach (all, i, one)
+		if (!strcasecmp(id, json_string_value(json_object_get(one, "BacktrackIdentifier"))))
+			json_array_append(list, one);
 	return list;
+}
+
+static int choose(struct aws_call *call, json_t **all)
+{
+	const char *id = rds_text(call, "BacktrackIdentifier");
+	json_t *list;
+
+	if (!id)
+		return 0;
+	list = only(*all, id);
+	json_decref(*all);
+	*all = list;
+	if (json_array_size(list))
+		return 0;
+	return aws_fault(call, "DBClusterBacktrackNotFoundFault",
+			 "Backtrack identifier %.100s does not refer to an existing backtrack.",
+			 id);
 }
 
 int describe_backtracks(void *userdata, struct aws_call *call, json_t **ret)
 {
-	static const char *const filters[] = {"db-cluster-backtrack-id",
-					      "db-cluster-backtrack-status", NULL};
 	CLEANUP(seen) struct seen seen = {0};
 	struct problem why = {""};
-	json_t *all = NULL, *list;
+	json_t *all = NULL;
 	int r;
 
 	r = rds_find(userdata, call, rds_text(call, "DBClusterIdentifier"), &seen);
-	if (r == 0)
-		r = rds_check_filters(call, filters);
 	if (r < 0)
 		return r;
 	r = list_all(userdata, &seen, &all, &why);
@@ -418,16 +416,10 @@ int describe_backtracks(void *userdata, struct aws_call *call, json_t **ret)
 		return aws_fault(call, "InvalidDBClusterStateFault",
 				 "DB cluster %s is %s: start it to see its backtracks.",
 				 seen.record.name, seen_status(&seen));
-	if (r < 0)
-		return r;
-	list = choose(call, all);
+	if (r == 0)
+		r = choose(call, &all);
+	if (r == 0)
+		*ret = json_pack("{s:O}", "DBClusterBacktracks", all);
 	json_decref(all);
-	if (rds_text(call, "BacktrackIdentifier") && !json_array_size(list)) {
-		json_decref(list);
-		return aws_fault(call, "DBClusterBacktrackNotFoundFault",
-				 "Backtrack identifier %.100s does not refer to an existing "
-				 "backtrack.",
-				 rds_text(call, "BacktrackIdentifier"));
-	}
-	return rds_page(call, list, "DBClusterBacktracks", NULL, ret);
+	return r;
 }

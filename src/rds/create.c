@@ -9,6 +9,7 @@
  */
 #include "rds/internal.h"
 
+#include "aws/tags.h"
 #include "base/alloc.h"
 #include "keeper/cluster.h"
 #include "rds/engines.h"
@@ -115,7 +116,9 @@ static int check_call(struct aws_call *call, struct asked *asked)
 		r = wanted_check(call);
 	if (r == 0)
 		r = take_master(call, asked);
-	return r == 0 ? tags_check(call, json_object_get(call->input, "Tags")) : r;
+	if (r == 0)
+		r = aws_tags_check(call, &rds_tag_rules, json_object_get(call->input, "Tags"));
+	return r;
 }
 
 /* Also one that was made by somebody else a moment ago, or that cannot be read. */
@@ -139,7 +142,7 @@ static int put_record(sqlite3 *db, int64_t id, void *arg)
 
 static void fill_record(const struct aws_call *call, struct asked *asked)
 {
-	json_t *tags = json_object_get(call->input, "Tags");
+	const json_t *tags = json_object_get(call->input, "Tags");
 	struct record *record = &asked->record;
 
 	memcpy(record->name, asked->name, sizeof record->name);
@@ -147,7 +150,8 @@ static void fill_record(const struct aws_call *call, struct asked *asked)
 	snprintf(record->region, sizeof record->region, "%s", call->region);
 	record_new_resource_id(record->resource_id);
 	record->settings = wanted_settings(call);
-	record->tags = tags ? json_deep_copy(tags) : json_array();
+	/* They are not too many: that has been checked. */
+	aws_tags_merge(&rds_tag_rules, NULL, tags, &record->tags);
 }
 
 static json_t *job_input(const struct aws_call *call, const struct asked *asked)
@@ -207,7 +211,7 @@ int create_touch(void *userdata, struct aws_call *call, struct aws_touched *ret)
 	const char *name = rds_text(call, "DBClusterIdentifier");
 	const json_t *tags = json_object_get(call->input, "Tags");
 
-	aws_touch(ret, json_is_array(tags) ? tags_object(tags) : NULL,
+	aws_touch(ret, json_is_array(tags) ? aws_tags_object(tags) : NULL,
 		  "arn:aws:rds:%s:%s:cluster:%.300s", call->region, call->caller.account,
 		  name ? name : "*");
 	return 0;

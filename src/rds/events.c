@@ -84,7 +84,7 @@ static json_t *show_event(const struct asking *asking, sqlite3_stmt *row)
 			 "SourceType", "db-cluster", "Message",
 			 (const char *)sqlite3_column_text(row, 3), "EventCategories",
 			 (const char *)sqlite3_column_text(row, 2), "Date",
-			 (double)sqlite3_column_int64(row, 0) / 1e6, "SourceArn", arn, "mark",
+			 (double)sqlite3_column_int64(row, 0) / 1e6, "SourceArn", arn, ".mark",
 			 (const char *)sqlite3_column_text(row, 4));
 }
 
@@ -134,16 +134,6 @@ static int choose_time(struct aws_call *call, struct asking *asking)
 	return 0;
 }
 
-/* They were only for the pages. */
-static void remove_marks(json_t *events)
-{
-	json_t *event;
-	size_t i;
-
-	json_array_foreach (events, i, event)
-		json_object_del(event, "mark");
-}
-
 int events_describe(void *userdata, struct aws_call *call, json_t **ret)
 {
 	struct rds *rds = userdata;
@@ -156,9 +146,7 @@ int events_describe(void *userdata, struct aws_call *call, json_t **ret)
 	if (asking.source && !type)
 		return aws_fault(call, "InvalidParameterCombination",
 				 "SourceType must be specified when SourceIdentifier is.");
-	r = rds_check_filters(call, (const char *const[]){NULL});
-	if (r == 0)
-		r = choose_time(call, &asking);
+	r = choose_time(call, &asking);
 	if (r < 0)
 		return r;
 	asking.list = json_array();
@@ -169,8 +157,6 @@ int events_describe(void *userdata, struct aws_call *call, json_t **ret)
 		json_decref(asking.list);
 		return r;
 	}
-	r = rds_page(call, asking.list, "Events", "mark", ret);
-	if (r == 0)
-		remove_marks(json_object_get(*ret, "Events"));
-	return r;
+	*ret = json_pack("{s:o}", "Events", asking.list);
+	return 0;
 }

@@ -46,13 +46,6 @@ int rds_find(struct rds *rds, struct aws_call *call, const char *identifier, str
 int rds_find_now(struct rds *rds, struct aws_call *call, struct seen *ret);
 /* The text of the call's input; NULL without one. */
 const char *rds_text(const struct aws_call *call, const char *member);
-/* The one page of `list` (stolen) that the call asks for, as {`name`: [...], "Marker"}. `mark` is
- * the member by which they are ordered; NULL: none, and pages go by place. */
-int rds_page(struct aws_call *call, json_t *list, const char *name, const char *mark, json_t **ret);
-/* The call's Filters are only those of `names` (NULL-terminated); or the fault. */
-int rds_check_filters(struct aws_call *call, const char *const *names);
-/* `value` is, in any letters, one of the values of that filter, or there is no such filter. */
-bool rds_passes(const struct aws_call *call, const char *filter, const char *value);
 
 /* {"DBCluster": as it was seen, now doing that}; `doing` may be seen->doing. */
 json_t *rds_show(struct seen *seen, const char *doing);
@@ -92,10 +85,8 @@ int tags_touch(void *userdata, struct aws_call *call, struct aws_touched *ret);
 
 int describe_global_clusters(void *userdata, struct aws_call *call, json_t **ret);
 
-/* Tags of a call are well formed; or the fault. */
-int tags_check(struct aws_call *call, const json_t *tags);
-/* {"Key": "Value"} of [{"Key", "Value"}]; the caller owns it. */
-json_t *tags_object(const json_t *tags);
+/* What tags may be. */
+extern const struct aws_tag_rules rds_tag_rules;
 
 /* After a job: read anew what there is, ask its keeper, and it is doing nothing any more. */
 void rds_job_ended(void *userdata, struct job *job, enum job_state state,

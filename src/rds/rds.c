@@ -1,5 +1,6 @@
 #include "rds/internal.h"
 
+#include "aws/filters.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,15 +12,34 @@
 static const struct job_kind *const kinds[] = {
 	&create_kind, &modify_kind, &backtrack_kind, &start_kind, &stop_kind, &delete_kind, NULL};
 
+static const struct aws_filter cluster_filters[] = {
+	{"clone-group-id"}, /* no cluster here has one, nor a domain */
+	{"db-cluster-id", {"DBClusterIdentifier", "DBClusterArn"}},
+	{"db-cluster-resource-id", {"DbClusterResourceId"}},
+	{"domain"},
+	{"engine", {"Engine"}},
+	{NULL},
+};
+
+static const struct aws_filter backtrack_filters[] = {
+	{"db-cluster-backtrack-id", {"BacktrackIdentifier"}},
+	{"db-cluster-backtrack-status", {"Status"}},
+	{NULL},
+};
+
+static const struct aws_filter no_filters[] = {{NULL}};
+
 const struct aws_handler rds_handlers[] = {
 	{"AddTagsToResource", add_tags, tags_touch},
 	{"BacktrackDBCluster", backtrack_cluster, rds_touch_cluster},
 	{"CreateDBCluster", create_cluster, create_touch},
 	{"DeleteDBCluster", delete_cluster, rds_touch_cluster},
-	{"DescribeDBClusterBacktracks", describe_backtracks, rds_touch_cluster},
-	{"DescribeDBClusters", describe_clusters, rds_touch_cluster},
-	{"DescribeEvents", events_describe},
-	{"DescribeGlobalClusters", describe_global_clusters},
+	{"DescribeDBClusterBacktracks", describe_backtracks, rds_touch_cluster, .mark = ".mark",
+	 .filters = backtrack_filters},
+	{"DescribeDBClusters", describe_clusters, rds_touch_cluster, .mark = "DBClusterIdentifier",
+	 .filters = cluster_filters},
+	{"DescribeEvents", events_describe, .mark = ".mark", .filters = no_filters},
+	{"DescribeGlobalClusters", describe_global_clusters, .filters = no_filters},
 	{"ListTagsForResource", list_tags, tags_touch},
 	{"ModifyDBCluster", modify_cluster, rds_touch_cluster},
 	{"RemoveTagsFromResource", remove_tags, tags_touch},

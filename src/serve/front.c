@@ -1,7 +1,7 @@
 #include "serve/front.h"
 
 #include "aws/check.h"
-#include "aws/page.h"
+#include "aws/handle.h"
 #include "aws/wire.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -133,12 +133,7 @@ static int answer(struct front *front, const struct http_request *request, struc
 	if (r < 0)
 		return r;
 	r = aws_check(call);
-	if (r < 0)
-		return r;
-	r = entry->handler->handle(entry->userdata, call, ret);
-	if (r == 0 && entry->handler->mark)
-		r = aws_page(call, entry->handler->mark, ret);
-	return r;
+	return r < 0 ? r : aws_handle(entry->handler, entry->userdata, call, ret);
 }
 
 /*

@@ -7,6 +7,7 @@
  * {"fault": CODE, "message": ...}.  "Jobs" lists the jobs.  As unspill, it starts itself anew as a
  * keeper.
  */
+#include "aws/handle.h"
 #include "base/clock.h"
 #include "jobs/jobs.h"
 #include "keeper/keeper.h"
@@ -32,9 +33,11 @@ static int handle(struct aws_call *call, const char *operation, json_t **ret)
 {
 	const struct aws_answers *answers = rds_answers(rds);
 
+	call->service = aws_service_find("rds");
+	call->operation = aws_operation_find(call->service, operation, strlen(operation));
 	for (const struct aws_handler *handler = answers->handlers; handler->operation; handler++)
 		if (!strcmp(handler->operation, operation))
-			return handler->handle(answers->userdata, call, ret);
+			return aws_handle(handler, answers->userdata, call, ret);
 	return aws_fault(call, "InvalidAction", "no %s here", operation);
 }
 

@@ -157,6 +157,26 @@ static void an_answer_that_others_see_stays_as_it_is(void)
 	aws_call_done(&call);
 }
 
+static void a_mark_that_is_none_of_the_models_is_not_answered(void)
+{
+	struct aws_call call = make_call("iam", "ListUsers", make_input(NULL, 2));
+	json_auto_t *shared = json_pack("{s:[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}]}", "Users",
+					"UserName", "a", ".mark", "3", "UserName", "b", ".mark",
+					"1", "UserName", "c", ".mark", "2");
+	json_auto_t *before = json_deep_copy(shared), *answer = json_incref(shared), *more = NULL;
+
+	require(aws_page(&call, ".mark", &answer) == 0);
+	check(!strcmp(name_at(answer, 0), "b") && !strcmp(name_at(answer, 1), "c"));
+	check(json_object_size(json_array_get(json_object_get(answer, "Users"), 0)) == 1);
+	json_object_set(call.input, "Marker", json_object_get(answer, "Marker"));
+	more = json_incref(shared);
+	require(aws_page(&call, ".mark", &more) == 0);
+	check(!strcmp(name_at(more, 0), "a") && !json_object_get(more, "Marker"));
+	check(json_object_size(json_array_get(json_object_get(more, "Users"), 0)) == 1);
+	check(json_equal(shared, before));
+	aws_call_done(&call);
+}
+
 int main(void)
 {
 	RUN(pages_have_each_element_once);
@@ -165,5 +185,6 @@ int main(void)
 	RUN(a_list_without_order_is_put_in_order);
 	RUN(a_marker_that_is_none_is_refused);
 	RUN(an_answer_that_others_see_stays_as_it_is);
+	RUN(a_mark_that_is_none_of_the_models_is_not_answered);
 	return tap_done();
 }
