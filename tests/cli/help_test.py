@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 
-from harness import Skip, check, main, unspill
+from harness import UNSPILL, Skip, check, main, unspill
 
 VERBS = ("create", "list", "status", "start", "stop", "restart", "delete", "shell", "modify", "moments", "mark", "backtrack",
          "backtracks", "view", "views", "unview", "import", "export", "query", "diff", "find", "repair", "clone",
@@ -58,6 +58,7 @@ def every_option_that_is_described_is_understood():
 def every_manual_page_has_what_the_help_has():
     for verb in VERBS:
         text = unspill("help", verb).out
+        check(os.path.exists(os.path.join(os.path.dirname(UNSPILL), f"../../man/unspill-{verb}.1")), f"{verb}'s page is not made")
         page = unspill("help", "--man", verb)
         check(page.code == 0, str(page))
         plain = re.sub(r"\\f[BIR]", "", page.out).replace("\\-", "-").replace("\\(aq", "'").replace("\\&", "").replace("\\e", "\\")
