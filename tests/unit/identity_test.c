@@ -921,6 +921,19 @@ static void documents_are_checked_and_limited(void)
 	end();
 }
 
+/* The input that gives ana so many tags; borrowed until the next. */
+static const char *tagging(int count)
+{
+	static char input[4096];
+	size_t size = (size_t)sprintf(input, "{'UserName':'ana','Tags':[");
+
+	for (int i = 0; i < count; i++)
+		size += (size_t)sprintf(input + size, "%s{'Key':'k%d','Value':''}", i ? "," : "",
+					i);
+	strcpy(input + size, "]}");
+	return input;
+}
+
 static void tags_are_kept_in_any_case_of_their_keys(void)
 {
 	begin();
@@ -934,6 +947,7 @@ static void tags_are_kept_in_any_case_of_their_keys(void)
 	ends(&root, "iam:TagUser",
 	     "{'UserName':'ana','Tags':[{'Key':'a','Value':''},{'Key':'A','Value':''}]}",
 	     "InvalidInput");
+	ends(&root, "iam:TagUser", tagging(49), "LimitExceeded");
 	works(&root, "iam:UntagUser", "{'UserName':'ana','TagKeys':['X','team']}");
 	check(!strcmp(say(&root, "iam:ListUserTags", "{'UserName':'ana'}", "Tags"), "0"));
 	end();
