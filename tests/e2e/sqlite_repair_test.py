@@ -263,7 +263,6 @@ def a_repair_as_a_file():
 
 
 def what_cannot_be_is_refused():
-    refused("is SQLite's: no process of ours stays to serve a mount", "view", "shop", "--at", "now", sandbox())
     now = moment()
     refused("there is no table 'nothing'", "repair", "shop", "--table", "nothing", "--to", now, "--yes")
     refused("no such column: nowhere", "repair", "shop", "--table", "users", "--to", now, "--where", "nowhere = 1", "--yes")
