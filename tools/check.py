@@ -279,6 +279,10 @@ def sources(*endings):
     return sorted(file for file in files if file.endswith(endings) and os.path.exists(os.path.join(TOP, file)))
 
 
+# Each program is a session, and so a group of the scheduler's, of its own: it is the group that has to be nice.
+GENTLY = ["sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec nice -n 19 "$@"', "sh"]
+
+
 def lint_tests():
     def clang_format(title):
         # Names are enough: tools/format mends them.
@@ -311,7 +315,7 @@ def lint_tests():
     for file in sources(".c"):
         if file.startswith("src/"):
             yield f"clang-tidy {file}", lambda title, file=file: run(
-                title, ["clang-tidy", "--quiet", "-p", tree("asan"), file]
+                title, [*GENTLY, "clang-tidy", "--quiet", "-p", tree("asan"), file]
             )
 
 
@@ -331,8 +335,9 @@ def marks(path):
 
 def variants_of(path, tree_name, long):
     """(what is added to the name, environment) of each way in which a test runs: its marks `engines` and `transports`."""
-    # The other engines without sanitizers only, except in long runs.
-    engines = ENGINES if "engines" in marks(path) and (long or tree_name == "gcc") else ENGINES[:1]
+    # The other engines without sanitizers only, and not at all where once is enough for a day, except in long runs.
+    others = "engines" in marks(path) and (long or tree_name == "gcc") or "engines in long runs" in marks(path) and long
+    engines = ENGINES if others else ENGINES[:1]
     transports = TRANSPORTS if "transports" in marks(path) else TRANSPORTS[:1]
     for engine in engines:
         for transport in transports:
@@ -392,6 +397,14 @@ def run_all(report, tests, only, workers):
     return again
 
 
+def run_beside(report, slow, lint, only):
+    """Reading the sources takes minutes of a processor, which the database servers' tests, one at a time, leave idle."""
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        reading = beside.submit(run_all, report, lint, only, 1)
+        failed = run_all(report, slow, only, 1)
+        return failed + reading.result()
+
+
 def run_again(report, failed, strict):
     """A second time, with nothing beside it."""
     for test, result in failed:
@@ -437,18 +450,19 @@ def main(args):
         if not result.failed:
             usable.append(name)
 
-    quick = list(lint_tests()) if "asan" in usable else []
+    lint = list(lint_tests()) if "asan" in usable else []
+    quick = []
     for name in usable:
         quick += list(fuzzers() if name == "fuzz" else program_tests(name, flags["--long"]))
     both = [name for name in usable if name in ("gcc", "asan")]
     quick += list(python_tests("cli", lambda path: both, flags["--long"], 600))
     slow = [] if flags["--fast"] else list(end_to_end_tests(usable, flags["--long"]))
     if flags["--list"]:
-        print("\n".join(name for name, _ in quick + slow))
+        print("\n".join(name for name, _ in lint + quick + slow))
         return 0
-    failed = run_all(report, quick, only, os.cpu_count() or 2)
+    failed = run_all(report, quick + ([] if slow else lint), only, os.cpu_count() or 2)
     # One at a time: these measure nothing, but a database server that starves is no test of ours.
-    failed += run_all(report, slow, only, 1)
+    failed += run_beside(report, slow, lint if slow else [], only)
     run_again(report, failed, flags["--strict"])
 
     print(f"1..{report.number}")

@@ -1,4 +1,4 @@
-# ./check: engines
+# ./check: engines in long runs
 """
 Goal: a cluster, its clones and their clones never see each other's later writes, and each has the past that it was made
 with, whatever is done to them and wherever they are killed.

@@ -1,4 +1,4 @@
-# ./check: engines
+# ./check: engines in long runs
 """
 Killed in the middle of a backtrack, of a fold, of a checkpoint: the cluster comes up at the old moment or the new one,
 never between, and without losing what it promised.
