@@ -1,6 +1,7 @@
 /*
  * Goal: a program starts with the priority that process.h says, whatever the kernel shares the
- * processors among.  Method: programs that print what the kernel says of them.
+ * processors among, and leaves our memory as it was.  Method: programs that print what the kernel
+ * says of them; under a sanitizer, memory that is written to once they have begun.
  */
 #include "engine/process.h"
 
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -75,8 +77,29 @@ static void whose_session_is_its_own_gives_way_with_all_of_it(void)
 	check(nice_of_session(0, false) == ours);
 }
 
+/*
+ * The child borrows memory of ours.  AddressSanitizer has been seen to take SQLite's mapping, which
+ * came to lie where a child's stack had been, for that stack.
+ */
+static void memory_that_a_child_had_can_be_used_again(void)
+{
+	enum { COUNT = 16, SIZE = 64 * 1024 };
+	char text[256], *maps[COUNT];
+
+	run("/dev/null", 0, false, text, sizeof text);
+	for (int i = 0; i < COUNT; i++) {
+		maps[i] = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			       0);
+		require(maps[i] != MAP_FAILED);
+		memset(maps[i], 1, SIZE);
+	}
+	for (int i = 0; i < COUNT; i++)
+		check(munmap(maps[i], SIZE) == 0);
+}
+
 int main(void)
 {
+	RUN(memory_that_a_child_had_can_be_used_again);
 	RUN(who_is_nice_gives_way_to_others);
 	if (access(AUTOGROUP, R_OK) == 0)
 		RUN(whose_session_is_its_own_gives_way_with_all_of_it);
