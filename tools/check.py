@@ -43,7 +43,7 @@ SANITIZER_ENVIRONMENT = {
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
 # Programs whose threads meet: worth a run under ThreadSanitizer.
-CONCURRENT = re.compile(r"tape|volume|mount|keeper|disk|vfs|clone|fold|pack|identity")
+CONCURRENT = re.compile(r"tape|volume|mount|keeper|disk|vfs|clone|fold|pack|identity|jobs")
 
 FUZZ_SECONDS = 300
 E2E_TIMEOUT = {"normal": 900, "long": 4 * 3600}

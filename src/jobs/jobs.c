@@ -33,6 +33,15 @@ struct work {
 	struct work *next;
 };
 
+/* A thread that takes one job after the other, until there is none. */
+struct runner {
+	struct jobs *jobs;
+	pthread_t thread;
+	/* Guarded by jobs->lock: */
+	bool begun; /* has to be joined */
+	bool ended; /* its last act */
+};
+
 struct jobs {
 	struct state *state;
 	const struct job_kind *const *kinds;
@@ -41,7 +50,7 @@ struct jobs {
 	pthread_cond_t change;
 	/* Guarded by `lock`: */
 	struct work *first, **last; /* in the order of their numbers */
-	unsigned threads;
+	struct runner runners[JOBS_RUNNING_MAX];
 	bool started, stopping;
 };
 
@@ -314,7 +323,8 @@ static void do_work(struct jobs *jobs, struct work *work)
 
 static void *work_thread(void *arg)
 {
-	struct jobs *jobs = arg;
+	struct runner *runner = arg;
+	struct jobs *jobs = runner->jobs;
 	struct work *work;
 
 	pthread_mutex_lock(&jobs->lock);
@@ -323,29 +333,43 @@ static void *work_thread(void *arg)
 		do_work(jobs, work);
 		pthread_mutex_lock(&jobs->lock);
 	}
-	jobs->threads--;
-	pthread_cond_broadcast(&jobs->change);
+	runner->ended = true;
 	pthread_mutex_unlock(&jobs->lock);
+	return NULL;
+}
+
+/* One that is not at work; NULL when all are.  Under the lock, which one that has ended needs no
+ * more. */
+static struct runner *free_runner(struct jobs *jobs)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(jobs->runners); i++) {
+		struct runner *runner = &jobs->runners[i];
+
+		if (runner->begun && !runner->ended)
+			continue;
+		if (runner->begun)
+			pthread_join(runner->thread, NULL);
+		*runner = (struct runner){.jobs = jobs};
+		return runner;
+	}
 	return NULL;
 }
 
 /* One more, where there is room; under the lock. */
 static void start_thread(struct jobs *jobs)
 {
-	pthread_attr_t attributes;
-	pthread_t thread;
+	struct runner *runner;
 	int r;
 
-	if (!jobs->started || jobs->stopping || jobs->threads >= JOBS_RUNNING_MAX)
+	if (!jobs->started || jobs->stopping)
 		return;
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&thread, &attributes, work_thread, jobs);
-	pthread_attr_destroy(&attributes);
+	runner = free_runner(jobs);
+	if (!runner)
+		return;
+	r = pthread_create(&runner->thread, NULL, work_thread, runner);
+	runner->begun = r == 0;
 	if (r)
 		log_errno(-r, "cannot start a thread for a job: it waits for another's end");
-	else
-		jobs->threads++;
 }
 
 static void append(struct jobs *jobs, struct work *work)
@@ -440,9 +464,11 @@ void jobs_stop(struct jobs *jobs)
 	pthread_mutex_lock(&jobs->lock);
 	jobs->stopping = true;
 	pthread_cond_broadcast(&jobs->change);
-	while (jobs->threads)
-		pthread_cond_wait(&jobs->change, &jobs->lock);
 	pthread_mutex_unlock(&jobs->lock);
+	/* None begins any more. */
+	for (size_t i = 0; i < ARRAY_SIZE(jobs->runners); i++)
+		if (jobs->runners[i].begun)
+			pthread_join(jobs->runners[i].thread, NULL);
 	for (struct work *work = jobs->first; work; work = next) {
 		next = work->next;
 		work_free(work);

@@ -50,7 +50,7 @@ static void here(const char *what, const char *step, const char *when)
 
 static const char *path_of(const char *name)
 {
-	static char path[PATH_MAX];
+	static _Thread_local char path[PATH_MAX]; /* of the steps, too */
 
 	snprintf(path, sizeof path, "%s/%s", dir, name);
 	return path;
@@ -447,6 +447,7 @@ static void go_on(const char *expected, unsigned files)
 	     check(files_left() == files, "%u", files_left()) &&
 	     check(ended_as(expected) == 1, "its end is told once") &&
 	     check(add("resuming", "shop", NULL) == 0, "the subject is free");
+	jobs_stop(jobs);
 	fflush(stdout);
 	_exit(!ok);
 }
