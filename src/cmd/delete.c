@@ -1,12 +1,22 @@
 /* unspill delete */
 #include "cmd/commands.h"
+#include "cmd/served.h"
 #include "cmd/talk.h"
 #include "keeper/keeper.h"
 
 #include <errno.h>
 #include <string.h>
 
-static int delete (struct talk *talk)
+static int delete_served(const struct talk *talk, struct talk *serve)
+{
+	int ending = served_ask(serve, "delete", talk->cluster->name, json_object(), NULL);
+
+	if (ending == END_OK)
+		printf("%s is deleted\n", talk->cluster->name);
+	return ending;
+}
+
+static int delete_here(struct talk *talk)
 {
 	struct problem why = {""};
 	struct progress progress;
@@ -24,6 +34,19 @@ static int delete (struct talk *talk)
 		return fail_why(talk->typed, r, &why);
 	printf("%s is deleted\n", talk->cluster->name);
 	return END_OK;
+}
+
+static int delete (struct talk *talk)
+{
+	struct talk serve = {0};
+	int ending;
+
+	if (!cluster_is_inside(talk->cluster) && served_open(&serve, talk->typed))
+		ending = delete_served(talk, &serve);
+	else
+		ending = delete_here(talk);
+	talk_close(&serve);
+	return ending;
 }
 
 static int confirm_and_delete(struct talk *talk)

@@ -20,9 +20,6 @@ int machine_check_fuse(struct problem *why);
 int machine_check_home(struct problem *why);
 /* The server is installed and new enough; `version` gets its words. */
 int machine_check_engine(const struct engine *engine, char version[128], struct problem *why);
-/* Who listens on a TCP port, as far as we may know: "mariadbd, process 1234".  False when it cannot
- * be told. */
-bool machine_find_listener(int port, char text[128]);
 
 /* Bytes that we may still use, and all, of the filesystem that holds `path`. */
 int machine_space(const char *path, int64_t *ret_free, int64_t *ret_total, struct problem *why);

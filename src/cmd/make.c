@@ -1,6 +1,7 @@
 #include "cmd/make.h"
 #include "cmd/inside.h"
 #include "cmd/machine.h"
+#include "cmd/served.h"
 #include "cmd/talk.h"
 #include "cmd/window.h"
 #include "base/units.h"
@@ -18,6 +19,7 @@ struct make {
 	struct cluster_options options;
 	const struct engine *engine; /* NULL: inside */
 	bool inside;                 /* SQLite: no server, no mount */
+	char directory[PATH_MAX], from[PATH_MAX];
 	struct progress progress;
 };
 
@@ -70,6 +72,29 @@ static bool has_server_options(const struct typed *typed)
 	       typed_value(typed, "transport") || *typed->repeats;
 }
 
+/* Others than this process are told of it, to whom a relative path means something else. */
+static void make_absolute(const char *path, char ret[PATH_MAX])
+{
+	char here[PATH_MAX];
+
+	if (path[0] == '/' || !getcwd(here, sizeof here))
+		snprintf(ret, PATH_MAX, "%s", path);
+	else
+		snprintf(ret, PATH_MAX, "%.*s/%s", PATH_MAX / 2, here, path);
+}
+
+static void place(struct make *make)
+{
+	const char *directory = typed_value(make->typed, "dir");
+
+	if (directory) {
+		make_absolute(directory, make->directory);
+		make->options.directory = make->directory;
+	}
+	if (make->source && !realpath(make->source, make->from))
+		make_absolute(make->source, make->from);
+}
+
 static int parse(struct make *make)
 {
 	const struct typed *typed = make->typed;
@@ -80,10 +105,10 @@ static int parse(struct make *make)
 	make->options = (struct cluster_options){
 		.name = typed->operands[0],
 		.engine = engine ? engine : ENGINE_DEFAULT,
-		.directory = typed_value(typed, "dir"),
 		.bind = typed_value(typed, "bind"),
 		.server_options = typed->repeats,
 	};
+	place(make);
 	if (cluster_check_name(make->options.name, &why) < 0)
 		return fail(typed, END_USAGE, "%s", why.text);
 	make->engine = engine_find(make->options.engine, &names);
@@ -231,16 +256,10 @@ static int spawn(struct make *make, struct talk *talk)
 	return talk_connect(talk);
 }
 
-/* A relative path means something else to the keeper. */
 static json_t *request_of(const struct make *make)
 {
-	char path[PATH_MAX];
-
-	if (!make->source)
-		return json_pack("{s:s}", "do", "create");
-	if (!realpath(make->source, path))
-		snprintf(path, sizeof path, "%s", make->source);
-	return json_pack("{s:s, s:s}", "do", "import", "from", path);
+	return make->source ? json_pack("{s:s, s:s}", "do", "import", "from", make->from)
+			    : json_pack("{s:s}", "do", "create");
 }
 
 static int fill_inside(struct make *make, struct talk *talk)
@@ -321,10 +340,63 @@ static int report_inside(struct talk *talk)
 	return END_OK;
 }
 
+/* --- By serve --------------------------------------------------------------------------------- */
+
+static bool set_text(json_t *object, const char *key, const char *value)
+{
+	return !value || json_object_set_new(object, key, json_string(value)) == 0;
+}
+
+/* NULL: something in it is not UTF-8. */
+static json_t *input_of(const struct make *make)
+{
+	json_t *input = json_pack("{s:s, s:I, s:i}", "engine", make->options.engine, "window_us",
+				  (json_int_t)make->options.window_us, "port", make->options.port);
+	json_t *options = json_array();
+	bool good = true;
+
+	for (const char *const *one = make->options.server_options; *one; one++)
+		good &= json_array_append_new(options, json_string(*one)) == 0;
+	json_object_set_new(input, "server_options", options);
+	if (good && set_text(input, "directory", make->options.directory) &&
+	    set_text(input, "bind", make->options.bind) &&
+	    set_text(input, "transport", typed_value(make->typed, "transport")) &&
+	    set_text(input, "from", make->source ? make->from : NULL))
+		return input;
+	json_decref(input);
+	return NULL;
+}
+
+/* `input` is stolen. */
+static int make_served(struct make *make, struct talk *talk, json_t *input)
+{
+	struct problem why = {""};
+	int ending, r;
+
+	talk_catch_interrupts();
+	talk->cancelled = "cancelled; taking back what was made";
+	ending = served_ask(talk, "create", make->options.name, input, NULL);
+	if (ending != END_OK)
+		return ending;
+	r = cluster_find(make->options.name, &talk->cluster, &why);
+	if (r < 0)
+		return fail_why(make->typed, r, &why);
+	talk->served = false; /* from here on it is the keeper */
+	if (talk_interrupted()) {
+		/* Too late for serve; not for us. */
+		fail(make->typed, END_CANCELLED, "%s", talk->cancelled);
+		make_take_back(make->typed, &make->progress, talk);
+		return END_CANCELLED;
+	}
+	ending = talk_connect(talk);
+	return ending == END_OK ? report(talk, make->engine) : ending;
+}
+
+/* --- Or here ---------------------------------------------------------------------------------- */
+
 static int make_and_fill(struct make *make)
 {
 	struct problem why = {""};
-	char listener[128];
 	struct cluster *cluster;
 	struct talk talk;
 	int ending, r;
@@ -333,8 +405,6 @@ static int make_and_fill(struct make *make)
 	progress_step(&make->progress, "making the volume");
 	r = cluster_make(&make->options, &cluster, &why);
 	progress_done(&make->progress, r >= 0);
-	if (r == -EADDRINUSE && machine_find_listener(make->options.port, listener))
-		return fail(make->typed, END_TAKEN, "%s; it is %s", why.text, listener);
 	if (r < 0)
 		return fail_why(make->typed, r, &why);
 	talk = (struct talk){.typed = make->typed,
@@ -354,6 +424,8 @@ static int make_and_fill(struct make *make)
 int make_cluster(const struct typed *typed, const char *source)
 {
 	struct make make = {.typed = typed, .source = source};
+	struct talk talk = {0};
+	json_t *input = NULL;
 	int ending;
 
 	progress_init(&make.progress, typed_switch(typed, "json"));
@@ -364,5 +436,16 @@ int make_cluster(const struct typed *typed, const char *source)
 		ending = check_source(&make);
 	if (ending == END_OK)
 		ending = check_machine(&make);
-	return ending == END_OK ? make_and_fill(&make) : ending;
+	if (ending != END_OK)
+		return ending;
+	/* SQLite's are made by whoever has them inside, in no time. */
+	if (!make.inside)
+		input = input_of(&make);
+	if (input && served_open(&talk, typed))
+		ending = make_served(&make, &talk, json_incref(input));
+	else
+		ending = make_and_fill(&make);
+	json_decref(input);
+	talk_close(&talk);
+	return ending;
 }

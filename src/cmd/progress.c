@@ -31,6 +31,7 @@ static const char *words_of(const char *step)
 		{"stop", "stopping the server"},
 		{"verify", "reading everything"},
 		{"repack", "repacking history"},
+		{"undo", "taking back what was made"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
@@ -196,6 +197,10 @@ void progress_update(json_t *object, void *arg)
 {
 	struct progress *progress = arg;
 
+	if (!strcmp(json_text(object, "step"), "undo") && !progress->undone) {
+		leave(progress, false);
+		progress->undone = true;
+	}
 	progress_step(progress, words_of(json_text(object, "step")));
 	snprintf(progress->unit, sizeof progress->unit, "%s", json_text(object, "unit"));
 	progress->done = json_real_at(object, "done");

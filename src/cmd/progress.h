@@ -13,6 +13,7 @@
 
 struct progress {
 	bool terminal, quiet;
+	bool undone;   /* what was begun has failed, and is taken back */
 	char step[96]; /* "" before the first */
 	char unit[32];
 	double done, total;

@@ -84,7 +84,8 @@ static int reach(struct talk *talk, struct problem *why)
 	char path[PATH_MAX];
 
 	if (talk->told && cluster_serve_path("control.sock", path, NULL) == 0 &&
-	    control_connect_through(path, talk->cluster->name, &talk->control, NULL) == 0)
+	    control_connect_through(path, talk->cluster->name, TALK_SERVE_TIMEOUT_MS,
+				    &talk->control, NULL) == 0)
 		return 0;
 	cluster_socket(talk->cluster, path);
 	return control_connect(path, &talk->control, why);
@@ -274,6 +275,12 @@ static int say_failed(struct talk *talk, int r, const struct control_error *code
 {
 	bool told = r == -EREMOTEIO && strcmp(code->code, "cancelled");
 
+	if (talk->served && r == -ECONNRESET)
+		return fail(talk->typed, END_FAILED,
+			    "unspill serve went away before it was done; it goes on with it when "
+			    "it runs again: see 'unspill jobs'");
+	if (talk->served && interrupted && !told)
+		return fail(talk->typed, END_CANCELLED, "%s", talk->cancelled);
 	if (interrupted && !told && strncmp(why->text, "cancelled", strlen("cancelled")))
 		return say_cancelled(talk);
 	if (r == -EREMOTEIO)
@@ -291,7 +298,7 @@ static bool is_cancellable(const json_t *request)
 	const char *what = json_text(request, "do");
 
 	return !strcmp(what, "backtrack") || !strcmp(what, "export") || !strcmp(what, "verify") ||
-	       !strcmp(what, "repack");
+	       !strcmp(what, "repack") || !strcmp(what, "job");
 }
 
 int talk_ask(struct talk *talk, json_t *request, json_t **ret)
@@ -310,7 +317,7 @@ int talk_ask(struct talk *talk, json_t *request, json_t **ret)
 				 &why);
 	current = NULL;
 	json_decref(request);
-	progress_done(&progress, r == 0);
+	progress_done(&progress, r == 0 || progress.undone);
 	if (r < 0)
 		return say_failed(talk, r, &code, &why);
 	if (!typed_has(talk->typed, "json"))

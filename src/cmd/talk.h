@@ -17,12 +17,16 @@
 #include "keeper/cluster.h"
 #include "control/control.h"
 
+/* Of serve, to say that it is there: it is done without one that does not. */
+#define TALK_SERVE_TIMEOUT_MS 2000
+
 struct talk {
 	const struct typed *typed;
 	struct cluster *cluster;
 	struct control *control; /* NULL: no keeper runs */
 	bool temporary;          /* the keeper is ours, without a server */
 	bool told;               /* opened with TALK_TOLD */
+	bool served;             /* the other end is serve itself: see served.h */
 	struct owner *owner;     /* the volume is inside of this process: see inside.h */
 	bool locked;             /* nobody else starts or sends away a keeper */
 	int lock_fd;

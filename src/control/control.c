@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +13,10 @@
 struct control {
 	int fd;
 	struct buffer input; /* received and not yet taken */
+	bool timed_out;      /* there is a limit to how long an answer may take, and it did */
+	int every_ms;        /* 0: nobody watches */
+	void (*watch)(struct control *control, void *arg);
+	void *watch_arg;
 };
 
 static void json_cleanup(json_t **json)
@@ -29,7 +34,16 @@ static int connect_error(const char *path, int r, struct problem *why)
 	return problem_errno(why, r, "cannot connect to '%s'", path);
 }
 
-int control_connect(const char *socket_path, struct control **ret, struct problem *why)
+static void limit(int fd, int which, int milliseconds)
+{
+	const struct timeval time = {milliseconds / 1000, milliseconds % 1000 * 1000};
+
+	setsockopt(fd, SOL_SOCKET, which, &time, sizeof time);
+}
+
+/* Who does not accept lets us wait, once enough others do. */
+static int connect_within(const char *socket_path, int timeout_ms, struct control **ret,
+			  struct problem *why)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	CLEANUP(control) struct control *control = xcalloc(1, sizeof *control);
@@ -43,10 +57,16 @@ int control_connect(const char *socket_path, struct control **ret, struct proble
 		return problem(why, -ENAMETOOLONG, "the path '%s' is too long for a socket",
 			       socket_path);
 	strcpy(address.sun_path, socket_path);
+	limit(control->fd, SO_SNDTIMEO, timeout_ms);
 	if (connect(control->fd, (struct sockaddr *)&address, sizeof address) < 0)
 		return connect_error(socket_path, -errno, why);
 	*ret = take(control);
 	return 0;
+}
+
+int control_connect(const char *socket_path, struct control **ret, struct problem *why)
+{
+	return connect_within(socket_path, 0, ret, why);
 }
 
 void control_close(struct control *control)
@@ -62,6 +82,25 @@ void control_close(struct control *control)
 int control_descriptor(const struct control *control)
 {
 	return control->fd;
+}
+
+void control_watch(struct control *control, int every_ms,
+		   void (*fn)(struct control *control, void *arg), void *arg)
+{
+	control->every_ms = every_ms;
+	control->watch = fn;
+	control->watch_arg = arg;
+}
+
+int control_peer(const struct control *control, uid_t *ret)
+{
+	struct ucred peer;
+	socklen_t size = sizeof peer;
+
+	if (getsockopt(control->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return -errno;
+	*ret = peer.uid;
+	return 0;
 }
 
 void control_withdraw(struct control *control)
@@ -105,6 +144,15 @@ static int send_request(struct control *control, json_t *request, struct problem
 	return 0;
 }
 
+/* Until there is something to receive. */
+static void wait_for_more(struct control *control)
+{
+	struct pollfd p = {.fd = control->fd, .events = POLLIN};
+
+	while (control->every_ms && poll(&p, 1, control->every_ms) == 0)
+		control->watch(control, control->watch_arg);
+}
+
 /* The next line as JSON. */
 static int read_line(struct control *control, json_t **ret, struct problem *why)
 {
@@ -120,10 +168,12 @@ static int read_line(struct control *control, json_t **ret, struct problem *why)
 		if (input->size > CONTROL_LINE_MAX)
 			return problem(why, -EPROTO, "the keeper's answer is longer than %d bytes",
 				       CONTROL_LINE_MAX);
+		wait_for_more(control);
 		n = recv(control->fd, buffer_extend(input, 16384), 16384, 0);
 		input->size = looked + (n > 0 ? n : 0);
 		if (n < 0 && errno == EINTR)
 			continue;
+		control->timed_out = n < 0 && errno == EAGAIN;
 		if (n <= 0)
 			return gone(why);
 	}
@@ -176,21 +226,43 @@ int control_call(struct control *control, json_t *request,
 	}
 }
 
-int control_connect_through(const char *socket_path, const char *cluster, struct control **ret,
-			    struct problem *why)
+/* Connect, and say `request` first, which is answered at once by whoever is well.  Stolen. */
+static int connect_and_say(const char *socket_path, json_t *said, int timeout_ms,
+			   struct control **ret, struct problem *why)
 {
 	CLEANUP(control) struct control *control = NULL;
-	CLEANUP(json) json_t *request = NULL, *result = NULL;
+	CLEANUP(json) json_t *request = said, *result = NULL;
 	struct control_error code;
 	int r;
 
-	r = control_connect(socket_path, &control, why);
+	r = connect_within(socket_path, timeout_ms, &control, why);
 	if (r < 0)
-		return r;
-	request = json_pack("{s:s, s:s}", "do", "relay", "cluster", cluster);
+		return r == -EAGAIN
+			       ? problem(why, -ETIMEDOUT, "nobody answers on '%s'", socket_path)
+			       : r;
+	limit(control->fd, SO_RCVTIMEO, timeout_ms);
 	r = control_call(control, request, NULL, NULL, &result, &code, why);
+	if (r == -ECONNRESET && control->timed_out)
+		return problem(why, -ETIMEDOUT, "nobody answers on '%s'", socket_path);
 	if (r < 0)
 		return r;
+	limit(control->fd, SO_RCVTIMEO, 0);
+	limit(control->fd, SO_SNDTIMEO, 0);
 	*ret = take(control);
 	return 0;
+}
+
+int control_connect_serve(const char *socket_path, int timeout_ms, struct control **ret,
+			  struct problem *why)
+{
+	return connect_and_say(socket_path, json_pack("{s:s}", "do", "hello"), timeout_ms, ret,
+			       why);
+}
+
+int control_connect_through(const char *socket_path, const char *cluster, int timeout_ms,
+			    struct control **ret, struct problem *why)
+{
+	json_t *request = json_pack("{s:s, s:s}", "do", "relay", "cluster", cluster);
+
+	return connect_and_say(socket_path, request, timeout_ms, ret, why);
 }

@@ -15,6 +15,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #define CONTROL_VERSION 1
 #define CONTROL_LINE_MAX (1024 * 1024)
@@ -24,12 +25,19 @@ struct control;
 /* -ENOENT or -ECONNREFUSED when no keeper listens there.  The caller owns *ret. */
 int control_connect(const char *socket_path, struct control **ret, struct problem *why);
 /*
- * The same conversation with `cluster`'s keeper through `unspill serve`, which listens on
- * `socket_path` and hears what is done, and by whom.  Errors as control_connect()'s, and -EREMOTEIO
- * when it does not pass it on.
+ * A conversation with `unspill serve` itself, which listens on `socket_path` and has said hello.
+ * -ETIMEDOUT when it did not within `timeout_ms`, however many it has accepted; others as
+ * control_connect()'s.
  */
-int control_connect_through(const char *socket_path, const char *cluster, struct control **ret,
-			    struct problem *why);
+int control_connect_serve(const char *socket_path, int timeout_ms, struct control **ret,
+			  struct problem *why);
+/*
+ * The same conversation with `cluster`'s keeper through `unspill serve`, which listens on
+ * `socket_path` and hears what is done, and by whom.  Errors as control_connect_serve()'s, and
+ * -EREMOTEIO when it does not pass it on.
+ */
+int control_connect_through(const char *socket_path, const char *cluster, int timeout_ms,
+			    struct control **ret, struct problem *why);
 void control_close(struct control *control);
 DEFINE_CLEANUP(struct control *, control, control_close)
 
@@ -46,6 +54,16 @@ struct control_error {
 int control_call(struct control *control, json_t *request,
 		 void (*progress)(json_t *progress, void *arg), void *arg, json_t **ret_result,
 		 struct control_error *code, struct problem *why);
+
+/*
+ * While a call waits for its answer, `fn` is called every `every_ms`, in its thread: it may give
+ * the request up by one of the next two.
+ */
+void control_watch(struct control *control, int every_ms,
+		   void (*fn)(struct control *control, void *arg), void *arg);
+
+/* Who listens: as whom it began to. */
+int control_peer(const struct control *control, uid_t *ret);
 
 /* The socket, borrowed: for requests whose answer goes on as something else than lines. */
 int control_descriptor(const struct control *control);

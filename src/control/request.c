@@ -202,6 +202,21 @@ static int cancel_arguments(json_t *object, struct request *request, struct prob
 	return get_integer(object, "job", 1, INT64_MAX, &request->job, why);
 }
 
+static int job_arguments(json_t *object, struct request *request, struct problem *why)
+{
+	json_t *input = json_object_get(object, "input");
+	int r;
+
+	r = get_text(object, "kind", request->kind, sizeof request->kind, why);
+	if (r == 0)
+		r = get_text(object, "cluster", request->name, sizeof request->name, why);
+	if (r == 0 && !json_is_object(input))
+		return problem(why, -EINVAL, "\"input\" is not an object");
+	if (r == 0)
+		request->input = json_incref(input);
+	return r;
+}
+
 static const struct {
 	const char *name;
 	int (*arguments)(json_t *object, struct request *request, struct problem *why);
@@ -231,6 +246,8 @@ static const struct {
 	[REQUEST_RELAY] = {"relay", relay_arguments},
 	[REQUEST_JOBS] = {"jobs", no_arguments},
 	[REQUEST_CANCEL] = {"cancel", cancel_arguments},
+	[REQUEST_HELLO] = {"hello", no_arguments},
+	[REQUEST_JOB] = {"job", job_arguments},
 };
 
 static int check_version(json_t *object, struct problem *why)
@@ -275,4 +292,10 @@ int request_parse(const char *line, size_t size, struct request *ret, struct pro
 		return r;
 	}
 	return problem(why, -EINVAL, "there is no request \"%.64s\"", name);
+}
+
+void request_done(struct request *request)
+{
+	json_decref(request->input);
+	request->input = NULL;
 }

@@ -8,6 +8,7 @@
 #include "base/problem.h"
 #include "volume/volume.h"
 
+#include <jansson.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 /* A hundred years: beyond, a duration is a mistake. */
 #define REQUEST_WINDOW_MAX_US (INT64_C(100) * 366 * 24 * 3600 * 1000000)
 #define REQUEST_STEPS_MAX 20000
+#define REQUEST_KIND_SIZE 16
 
 enum request_do {
 	REQUEST_STATUS,
@@ -43,6 +45,8 @@ enum request_do {
 	REQUEST_RELAY,
 	REQUEST_JOBS,
 	REQUEST_CANCEL,
+	REQUEST_HELLO,
+	REQUEST_JOB,
 	REQUEST_COUNT,
 };
 
@@ -66,7 +70,10 @@ struct request {
 	char directory[PATH_MAX];       /* export, import, clone, view, unview: absolute */
 	bool force;                     /* unview */
 	int64_t job;                    /* cancel */
+	char kind[REQUEST_KIND_SIZE];   /* job; the cluster is the name */
+	json_t *input;                  /* job: an object, unchecked; request_done() lets go */
 };
 
 /* -EINVAL: `why` says what is wrong with it; -EPROTONOSUPPORT: a version that is not ours. */
 int request_parse(const char *line, size_t size, struct request *ret, struct problem *why);
+void request_done(struct request *request);

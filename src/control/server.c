@@ -205,9 +205,16 @@ static void end(struct connection *connection)
 
 /* --- One connection --------------------------------------------------------------------------- */
 
-static void handle_line(struct connection *connection, const char *line, size_t size)
+static void handle(struct connection *connection, struct request *request)
 {
 	const struct server_options *options = &connection->server->options;
+
+	options->handle(connection, request, options->arg);
+	request_done(request);
+}
+
+static void handle_line(struct connection *connection, const char *line, size_t size)
+{
 	struct request request;
 	struct problem why;
 	int r;
@@ -220,7 +227,7 @@ static void handle_line(struct connection *connection, const char *line, size_t 
 				 r == -EPROTONOSUPPORT ? "unsupported-version" : "bad-request",
 				 "%s", why.text);
 	else
-		options->handle(connection, &request, options->arg);
+		handle(connection, &request);
 	if (!connection->answered)
 		connection_error(connection, "failed", "the keeper gave no answer");
 }

@@ -211,6 +211,7 @@ static enum outcome go_forward(struct work *work, int *at)
 			return LEFT;
 		if (r < 0 && !work->why.text[0])
 			problem_errno(&work->why, r, "%s", steps[*at].name);
+		work->job.error = r;
 		if (r < 0)
 			return FORWARD_FAILED;
 		work->why.text[0] = 0;

@@ -34,6 +34,7 @@ struct job {
 	char subject[JOB_SUBJECT_SIZE]; /* what it works for: the cluster's name */
 	json_t *input;                  /* as it was given to jobs_add(); not to be changed */
 	json_t *notes; /* an object that steps leave for later steps; saved with the next step */
+	int error; /* -errno of the step that failed; 0 as well when that was before a restart */
 	struct jobs *jobs;
 };
 

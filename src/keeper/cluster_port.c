@@ -1,5 +1,6 @@
 /* The port of a new cluster. */
 #include "keeper/cluster_internal.h"
+#include "keeper/listener.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -85,6 +86,18 @@ static int check_port(const char *bind_address, int port, struct problem *why)
 	return r < 0 ? problem_errno(why, r, "cannot listen on %s port %d", bind_address, port) : 0;
 }
 
+/* As check_port(), of the one that was asked for: who has it is said, too. */
+static int check_asked(const char *bind_address, int port, struct problem *why)
+{
+	struct problem taken = {""};
+	char listener[128];
+	int r = check_port(bind_address, port, &taken);
+
+	if (r == -EADDRINUSE && listener_find(port, listener))
+		return problem(why, r, "%s; it is %s", taken.text, listener);
+	return r < 0 ? problem(why, r, "%s", taken.text) : 0;
+}
+
 int cluster_choose_port(const struct cluster_options *options, const struct engine *engine,
 			struct cluster *cluster, struct problem *why)
 {
@@ -100,7 +113,7 @@ int cluster_choose_port(const struct cluster_options *options, const struct engi
 		return problem(why, -EINVAL, "%d is not a port: 1 to 65535", options->port);
 	cluster->port = options->port;
 	if (options->port)
-		return check_port(cluster->bind, options->port, why);
+		return check_asked(cluster->bind, options->port, why);
 	for (int port = engine->default_port;
 	     port < engine->default_port + PORTS_TRIED && r == -EADDRINUSE; port++) {
 		cluster->port = port;

@@ -471,7 +471,8 @@ static void (*const handlers[REQUEST_COUNT])(struct keeper *keeper, struct conne
 	[REQUEST_VIEW] = looking_view,     [REQUEST_VIEWS] = looking_views,
 	[REQUEST_UNVIEW] = looking_unview, [REQUEST_SQL] = refuse_sql,
 	[REQUEST_RELAY] = refuse_serve,    [REQUEST_JOBS] = refuse_serve,
-	[REQUEST_CANCEL] = refuse_serve,
+	[REQUEST_CANCEL] = refuse_serve,   [REQUEST_HELLO] = refuse_serve,
+	[REQUEST_JOB] = refuse_serve,
 };
 
 /* What needs nothing but the volume; it runs beside all work. */

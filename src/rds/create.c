@@ -121,8 +121,7 @@ static int check_call(struct aws_call *call, struct asked *asked)
 	return r;
 }
 
-/* Also one that was made by somebody else a moment ago, or that cannot be read. */
-static bool is_taken(const char *name)
+bool rds_is_taken(const char *name)
 {
 	char entry[PATH_MAX];
 
@@ -174,8 +173,8 @@ static int begin(struct rds *rds, struct aws_call *call, struct asked *asked)
 	char now[DOING_SIZE];
 	int r;
 
-	r = is_taken(asked->name) ? -EEXIST
-				  : fleet_begin(rds->fleet, asked->name, "creating", true, now);
+	r = rds_is_taken(asked->name) ? -EEXIST
+				      : fleet_begin(rds->fleet, asked->name, "creating", true, now);
 	if (r == 0) {
 		r = jobs_add(rds->jobs, &new, NULL, &why);
 		if (r < 0)
@@ -229,15 +228,36 @@ static int64_t number(const struct job *job, const char *name)
 	return json_integer_value(json_object_get(job->input, name));
 }
 
+/* They borrow from the job. */
+static const char **server_options_of(const struct job *job)
+{
+	const json_t *all = json_object_get(job->input, "server_options");
+	const char **list = xcalloc(json_array_size(all) + 1, sizeof *list);
+
+	for (size_t i = 0; i < json_array_size(all); i++)
+		list[i] = json_string_value(json_array_get(all, i));
+	return list;
+}
+
 static int make(struct job *job, struct problem *why)
 {
 	CLEANUP(cluster) struct cluster *cluster = NULL;
-	const struct cluster_options options = {.name = job->subject,
-						.engine = text(job, "engine"),
-						.port = (int)number(job, "port"),
-						.window_us = number(job, "window_s") * 1000000};
-	int r = cluster_make(&options, &cluster, why);
+	CLEANUP(free) const char **server_options = server_options_of(job);
+	struct cluster_options options = {
+		.name = job->subject,
+		.engine = text(job, "engine"),
+		.directory = text(job, "directory"),
+		.bind = text(job, "bind"),
+		.port = (int)number(job, "port"),
+		.window_us = number(job, "window_s") * 1000000 + number(job, "window_us"),
+		.server_options = server_options,
+	};
+	const char *transport = text(job, "transport");
+	int r;
 
+	if (transport)
+		transport_parse(transport, &options.transport);
+	r = cluster_make(&options, &cluster, why);
 	if (r == 0)
 		json_object_set_new(job->notes, "created_us", json_integer(cluster->created_us));
 	return r;
@@ -246,8 +266,10 @@ static int make(struct job *job, struct problem *why)
 static int run_make(void *userdata, struct job *job, struct problem *why)
 {
 	CLEANUP(cluster) struct cluster *cluster = NULL;
+	struct rds *rds = userdata;
 	int r;
 
+	follow_tell(&rds->followers, job, "making the volume", 0, 0, "");
 	if (json_is_true(json_object_get(job->notes, "begun"))) {
 		if (cluster_find(job->subject, &cluster, NULL) == 0) {
 			json_object_set_new(job->notes, "created_us",
@@ -258,7 +280,7 @@ static int run_make(void *userdata, struct job *job, struct problem *why)
 		r = life_remove(job->subject, why);
 		return r < 0 ? r : make(job, why);
 	}
-	if (is_taken(job->subject))
+	if (rds_is_taken(job->subject))
 		return problem(why, -EEXIST, "somebody else has made a cluster '%s' meanwhile",
 			       job->subject);
 	/* From here on, whatever is there of that name is ours to take away. */
@@ -269,28 +291,45 @@ static int run_make(void *userdata, struct job *job, struct problem *why)
 
 static int undo_make(void *userdata, struct job *job, struct problem *why)
 {
-	if (!json_is_true(json_object_get(job->notes, "begun")))
+	struct rds *rds = userdata;
+
+	if (!json_is_true(json_object_get(job->notes, "begun")) || !rds_is_taken(job->subject))
 		return 0;
+	follow_tell(&rds->followers, job, FOLLOW_UNDO, 0, 0, "");
 	return life_remove(job->subject, why);
 }
 
 /* --- fill, master ----------------------------------------------------------------------------- */
 
-/* The keeper makes the database, and goes on with it should we be killed: then it is waited for. */
+/*
+ * The keeper makes the database, or copies one, and goes on with it should we be killed: then it is
+ * waited for.  (A copy that had not come to its end is begun anew.)
+ */
+static int ask_to_fill(struct rds *rds, struct job *job, struct problem *why)
+{
+	CLEANUP(cluster) struct cluster *cluster = NULL;
+	const char *from = text(job, "from");
+	int r;
+
+	follow_tell(&rds->followers, job, "starting its keeper", 0, 0, "");
+	r = life_spawn(job, why);
+	if (r == 0)
+		r = cluster_find(job->subject, &cluster, why);
+	if (r < 0)
+		return r;
+	return keepers_ask_for(rds, job, cluster,
+			       from ? json_pack("{s:s, s:s}", "do", "import", "from", from)
+				    : json_pack("{s:s}", "do", "create"),
+			       NULL, why);
+}
+
 static int run_fill(void *userdata, struct job *job, struct problem *why)
 {
 	int r;
 
-	do {
-		CLEANUP(cluster) struct cluster *cluster = NULL;
-
-		r = life_spawn(job, why);
-		if (r == 0)
-			r = cluster_find(job->subject, &cluster, why);
-		if (r == 0)
-			r = keepers_ask(cluster, json_pack("{s:s}", "do", "create"), 0, job, NULL,
-					why);
-	} while (r == -EBUSY && (r = life_wait(job, why)) == 0);
+	do
+		r = ask_to_fill(userdata, job, why);
+	while (r == -EBUSY && (r = life_wait(job, why)) == 0);
 	/* There is a database already: an earlier attempt came that far. */
 	return r == -EEXIST ? life_bring_up(job, why) : r;
 }
@@ -301,6 +340,8 @@ static int run_master(void *userdata, struct job *job, struct problem *why)
 	const char *database = text(job, "database");
 	int r;
 
+	if (!text(job, "master")) /* the command line's clusters have none */
+		return 0;
 	r = life_bring_up(job, why);
 	if (r == 0)
 		r = cluster_find(job->subject, &cluster, why);

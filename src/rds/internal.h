@@ -4,6 +4,7 @@
  * rds.c         the whole: kinds of jobs, operations, start and stop
  * describe.c    finding the cluster that a call means; lists, filters, pages
  * create.c      CreateDBCluster, and the job that makes one
+ * commands.c    what `unspill` has done as a job
  * changes.c     ModifyDBCluster
  * backtracks.c  BacktrackDBCluster, DescribeDBClusterBacktracks
  * life.c        starting, stopping, deleting
@@ -19,6 +20,7 @@
 #include "jobs/jobs.h"
 #include "rds/events.h"
 #include "rds/fleet.h"
+#include "rds/follow.h"
 #include "rds/keepers.h"
 #include "rds/rds.h"
 #include "rds/show.h"
@@ -32,6 +34,8 @@ struct rds {
 	struct fleet *fleet;
 	struct jobs *jobs;
 	struct watch *watch;
+	struct followers followers;
+	struct record like; /* account and region of what was not made by a call */
 	struct aws_answers answers;
 	int64_t started_us;
 };
@@ -64,6 +68,10 @@ int rds_begin(struct rds *rds, struct aws_call *call, const struct seen *seen,
 
 int rds_touch_cluster(void *userdata, struct aws_call *call, struct aws_touched *ret);
 int describe_clusters(void *userdata, struct aws_call *call, json_t **ret);
+
+/* There is something of that name, also one that was made by somebody else a moment ago, or that
+ * cannot be read. */
+bool rds_is_taken(const char *name);
 
 /* --- the rest --------------------------------------------------------------------------------- */
 

@@ -1,11 +1,15 @@
 #include "rds/keepers.h"
 
+#include "rds/internal.h"
+
 #include "control/control.h"
 #include "control/holding.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#define GIVE_UP_MS 50
 
 static void tell(json_t *progress, void *arg)
 {
@@ -14,6 +18,14 @@ static void tell(json_t *progress, void *arg)
 	if (arg && step)
 		job_progress(arg, step, json_integer_value(json_object_get(progress, "done")),
 			     json_integer_value(json_object_get(progress, "total")));
+}
+
+/* "not-found" is not that there is no keeper. */
+static int errno_of(const struct control_error *code)
+{
+	int r = answer_errno(code->code);
+
+	return r == -ENOENT ? -ENODATA : r;
 }
 
 int keepers_ask(const struct cluster *cluster, json_t *request, int timeout_ms, struct job *job,
@@ -35,13 +47,74 @@ int keepers_ask(const struct cluster *cluster, json_t *request, int timeout_ms, 
 	}
 	json_decref(request);
 	if (r == -EREMOTEIO)
-		/* "not-found" is not that there is no keeper. */
-		r = answer_errno(code.code) == -ENOENT ? -ENODATA : answer_errno(code.code);
+		r = errno_of(&code);
 	if (r == 0 && ret)
 		*ret = result;
 	else
 		json_decref(result);
 	return r;
+}
+
+struct asking {
+	struct rds *rds;
+	struct job *job;
+	int given_up; /* -ECANCELED, -EINTR */
+};
+
+static void tell_follower(json_t *progress, void *arg)
+{
+	const char *step = json_string_value(json_object_get(progress, "step"));
+	const char *unit = json_string_value(json_object_get(progress, "unit"));
+	const struct asking *asking = arg;
+
+	if (step)
+		follow_tell(&asking->rds->followers, asking->job, step,
+			    json_integer_value(json_object_get(progress, "done")),
+			    json_integer_value(json_object_get(progress, "total")),
+			    unit ? unit : "");
+}
+
+static void give_up(struct control *control, void *arg)
+{
+	struct asking *asking = arg;
+
+	if (job_stopping(asking->job))
+		asking->given_up = -EINTR;
+	else if (job_cancelled(asking->job))
+		asking->given_up = -ECANCELED;
+	if (asking->given_up)
+		control_cancel(control);
+}
+
+int keepers_ask_for(struct rds *rds, struct job *job, const struct cluster *cluster,
+		    json_t *request, json_t **ret, struct problem *why)
+{
+	CLEANUP(control) struct control *control = NULL;
+	struct asking asking = {rds, job, 0};
+	struct control_error code;
+	json_t *result = NULL;
+	char path[PATH_MAX];
+	int r;
+
+	cluster_socket(cluster, path);
+	r = control_connect(path, &control, why);
+	if (r == 0) {
+		control_watch(control, GIVE_UP_MS, give_up, &asking);
+		r = control_call(control, request, tell_follower, &asking, &result, &code, why);
+	}
+	json_decref(request);
+	if (r == 0 && ret)
+		*ret = result;
+	else
+		json_decref(result);
+	if (asking.given_up && r < 0)
+		return problem(why, asking.given_up, "cancelled");
+	if (r == -ECONNRESET)
+		return problem(why, r,
+			       "the keeper went away before it answered; its log is "
+			       "%s/run/keeper.log",
+			       cluster->directory);
+	return r == -EREMOTEIO ? errno_of(&code) : r;
 }
 
 int keepers_state(const struct cluster *cluster, char state[32], json_t **ret_status,

@@ -19,6 +19,14 @@
 int keepers_ask(const struct cluster *cluster, json_t *request, int timeout_ms, struct job *job,
 		json_t **ret, struct problem *why);
 
+struct rds;
+/*
+ * The same in a step that is given up when the job is cancelled (-ECANCELED) or serve ends
+ * (-EINTR): at once, by hanging up, whatever the keeper makes of that.
+ */
+int keepers_ask_for(struct rds *rds, struct job *job, const struct cluster *cluster,
+		    json_t *request, json_t **ret, struct problem *why);
+
 /* Nobody looks after it. */
 static inline bool keepers_is_none(int r)
 {

@@ -169,6 +169,9 @@ static int end_stop(void *userdata, struct job *job, enum job_state state,
 
 static int run_delete(void *userdata, struct job *job, struct problem *why)
 {
+	struct rds *rds = userdata;
+
+	follow_tell(&rds->followers, job, "removing the files", 0, 0, "");
 	return life_remove(job->subject, why);
 }
 

@@ -71,10 +71,12 @@ void rds_job_ended(void *userdata, struct job *job, enum job_state state, const 
 	struct rds *rds = userdata;
 	int r = fleet_reload(rds->fleet, job->subject);
 
+	follow_tell_end(&rds->followers, job, state, why);
 	if (r < 0)
 		log_errno(r, "rds: '%s' cannot be looked up", job->subject);
 	watch_look(rds->state, rds->fleet, job->subject);
 	fleet_end(rds->fleet, job->subject);
+	follow_wake(&rds->followers);
 }
 
 int rds_begin(struct rds *rds, struct aws_call *call, const struct seen *seen,
@@ -131,6 +133,9 @@ void rds_new(const struct rds_options *options, struct rds **ret)
 	rds->options = *options;
 	rds->state = options->state;
 	fleet_new(rds->state, options->account, options->region, &rds->fleet);
+	followers_init(&rds->followers);
+	snprintf(rds->like.account, sizeof rds->like.account, "%s", options->account);
+	snprintf(rds->like.region, sizeof rds->like.region, "%s", options->region);
 	jobs_new(rds->state, kinds, rds, &rds->jobs);
 	rds->answers = (struct aws_answers){"rds", rds_handlers, rds};
 	*ret = rds;
@@ -138,21 +143,18 @@ void rds_new(const struct rds_options *options, struct rds **ret)
 
 int rds_start(struct rds *rds, struct problem *why)
 {
-	struct record like = {{0}};
 	int r;
 
-	snprintf(like.account, sizeof like.account, "%s", rds->options.account);
-	snprintf(like.region, sizeof like.region, "%s", rds->options.region);
 	rds->started_us = clock_realtime_us();
 	r = fleet_load(rds->fleet);
 	if (r == 0)
 		r = resume(rds);
 	if (r == 0)
-		r = watch_scan(rds->state, rds->fleet, &like);
+		r = watch_scan(rds->state, rds->fleet, &rds->like);
 	if (r < 0)
 		return problem_errno(why, r, "the clusters cannot be listed");
 	r = jobs_start(rds->jobs, why);
-	return r < 0 ? r : watch_start(rds->state, rds->fleet, &like, &rds->watch, why);
+	return r < 0 ? r : watch_start(rds->state, rds->fleet, &rds->like, &rds->watch, why);
 }
 
 void rds_stop(struct rds *rds)
@@ -162,6 +164,7 @@ void rds_stop(struct rds *rds)
 	watch_stop(rds->watch);
 	jobs_stop(rds->jobs);
 	fleet_free(rds->fleet);
+	followers_done(&rds->followers);
 	free(rds);
 }
 

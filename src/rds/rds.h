@@ -40,6 +40,37 @@ const struct aws_answers *rds_answers(struct rds *rds);
 struct jobs *rds_jobs(struct rds *rds);
 
 /*
+ * What a command of `unspill` has done as a job, while it waits.
+ *
+ * "create": {"engine", "window_us", "port" (0: any), "directory", "bind", "transport",
+ * "server_options": [...], "from": a data directory to import}, the last five where they are said;
+ * "delete": {}.
+ */
+enum rds_wish {
+	RDS_WAIT,
+	RDS_CANCEL, /* who asked has gone away, or thought better of it */
+	RDS_LEAVE,  /* nobody waits any more: it goes on */
+};
+
+struct rds_command {
+	const char *kind, *name; /* of the cluster that is made, or deleted */
+	const json_t *input;     /* unchecked but for being an object */
+	/* How it goes, from another thread; never waits.  "undo": what was done is taken back. */
+	void (*progress)(const char *step, uint64_t done, uint64_t total, const char *unit,
+			 void *arg);
+	/* Asked often, in the caller's. */
+	enum rds_wish (*wish)(void *arg);
+	void *arg;
+};
+
+/*
+ * Returns when it has ended: 0, and the caller owns *ret, what it says; else -errno with `why`, and
+ * what was done is undone; -ECANCELED when it was cancelled, and -EINTR when it goes on by itself.
+ */
+int rds_command(struct rds *rds, const struct rds_command *command, json_t **ret,
+		struct problem *why);
+
+/*
  * For tests' resets: remove the clusters that were made by calls since rds_start(), whatever
  * protects them, and what else is known but of this machine's other clusters.  Waits.
  */

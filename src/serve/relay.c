@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "control/cluster.h"
 #include "control/control.h"
+#include "control/holding.h"
 #include "control/server.h"
 
 #include <errno.h>
@@ -157,6 +158,78 @@ static void answer_ourselves(const struct relay *relay, struct connection *conne
 		connection_result(connection, result);
 }
 
+/* What is none of a keeper's errors has the code that it would have there. */
+static const char *code_of_work(int r)
+{
+	switch (r) {
+	case -EADDRNOTAVAIL:
+		return "bad-request";
+	case -ENODATA:
+		return "not-found";
+	case -EADDRINUSE:
+		return "exists";
+	case -EALREADY:
+		return "busy";
+	case -EUCLEAN:
+		return "damaged";
+	case -EPERM:
+	case -EACCES:
+	case -EROFS:
+	case -ENODEV:
+		return "forbidden";
+	default:
+		return answer_code(r);
+	}
+}
+
+static void tell(const struct relay *relay, struct connection *connection,
+		 const struct request *request, const struct problem *failed, bool answered)
+{
+	const struct relay_heard heard = {
+		.cluster = request->name,
+		.what = request->kind,
+		.uid = connection_uid(connection),
+		.answered = answered,
+		.ok = !failed,
+		.message = failed ? failed->text : NULL,
+	};
+
+	if (relay->options.hear)
+		relay->options.hear(&heard, relay->options.arg);
+}
+
+static void work(const struct relay *relay, struct connection *connection,
+		 const struct request *request)
+{
+	struct problem why = {""};
+	json_t *result = NULL;
+	int r;
+
+	tell(relay, connection, request, NULL, false);
+	r = relay->options.work(connection, request, &result, &why, relay->options.arg);
+	if (r < 0)
+		connection_error(connection, code_of_work(r), "%s", why.text);
+	else
+		connection_result(connection, result);
+	tell(relay, connection, request, r < 0 ? &why : NULL, true);
+}
+
+/* True when it was for serve itself. */
+static bool handle_ours(const struct relay *relay, struct connection *connection,
+			const struct request *request)
+{
+	if (request->what == REQUEST_HELLO)
+		connection_result(connection, json_object());
+	else if (request->what == REQUEST_JOB && relay->options.work)
+		work(relay, connection, request);
+	else if ((request->what == REQUEST_JOBS || request->what == REQUEST_CANCEL) &&
+		 relay->options.answer)
+		answer_ourselves(relay, connection, request);
+	else
+		return false;
+	return true;
+}
+
 static void handle(struct connection *connection, const struct request *request, void *arg)
 {
 	CLEANUP(control) struct control *keeper = NULL;
@@ -164,11 +237,8 @@ static void handle(struct connection *connection, const struct request *request,
 	const struct relay *relay = arg;
 	int r;
 
-	if (relay->options.answer &&
-	    (request->what == REQUEST_JOBS || request->what == REQUEST_CANCEL)) {
-		answer_ourselves(relay, connection, request);
+	if (handle_ours(relay, connection, request))
 		return;
-	}
 	if (request->what != REQUEST_RELAY) {
 		connection_error(connection, "bad-request",
 				 "this is serve's socket: say \"relay\" and a cluster first");

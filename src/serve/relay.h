@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/problem.h"
 #include "control/request.h"
+#include "control/server.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -37,6 +38,10 @@ struct relay_options {
 	 * relay's; -ENOENT, -EALREADY, -EPERM, ... with `why`.  NULL: serve answers nothing itself.
 	 */
 	int (*answer)(const struct request *request, json_t **ret, struct problem *why, void *arg);
+	/* A command that is done as a job ("job"): likewise, once it has ended; `connection` is
+	 * told how it goes.  NULL: there are none. */
+	int (*work)(struct connection *connection, const struct request *request, json_t **ret,
+		    struct problem *why, void *arg);
 	void *arg;
 };
 

@@ -13,6 +13,7 @@
 #include "state/state.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -297,9 +298,56 @@ static int answer_command(const struct request *request, json_t **ret, struct pr
 	return 0;
 }
 
+/* A command that waits: its connection's thread asks of it what the job's tells it. */
+struct waiting {
+	struct connection *connection;
+	pthread_mutex_t lock;
+};
+
+static void tell_progress(const char *step, uint64_t done, uint64_t total, const char *unit,
+			  void *arg)
+{
+	struct waiting *waiting = arg;
+
+	pthread_mutex_lock(&waiting->lock);
+	connection_progress(waiting->connection, step, done, total, unit);
+	pthread_mutex_unlock(&waiting->lock);
+}
+
+static enum rds_wish wish_of(void *arg)
+{
+	struct waiting *waiting = arg;
+	bool alive;
+
+	pthread_mutex_lock(&waiting->lock);
+	alive = connection_alive(waiting->connection);
+	pthread_mutex_unlock(&waiting->lock);
+	return alive                                             ? RDS_WAIT
+	       : connection_is_closed_by_us(waiting->connection) ? RDS_LEAVE
+								 : RDS_CANCEL;
+}
+
+static int do_command(struct connection *connection, const struct request *request, json_t **ret,
+		      struct problem *why, void *arg)
+{
+	struct waiting waiting = {connection, PTHREAD_MUTEX_INITIALIZER};
+	const struct rds_command command = {
+		.kind = request->kind,
+		.name = request->name,
+		.input = request->input,
+		.progress = tell_progress,
+		.wish = wish_of,
+		.arg = &waiting,
+	};
+	const struct serve *serve = arg;
+
+	return rds_command(serve->rds, &command, ret, why);
+}
+
 static int open_relay(struct serve *serve, struct problem *why)
 {
-	struct relay_options options = {.hear = hear, .answer = answer_command, .arg = serve};
+	struct relay_options options = {
+		.hear = hear, .answer = answer_command, .work = do_command, .arg = serve};
 	char path[PATH_MAX];
 	int r = cluster_serve_path("control.sock", path, why);
 

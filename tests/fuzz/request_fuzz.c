@@ -27,6 +27,8 @@ static void check_request(const struct request *request)
 	assert((request->what != REQUEST_EXPORT && request->what != REQUEST_IMPORT) ||
 	       request->directory[0] == '/');
 	check_moment(&request->moment);
+	assert(memchr(request->kind, 0, sizeof request->kind));
+	assert(json_is_object(request->input) == (request->what == REQUEST_JOB));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -36,9 +38,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int r;
 
 	r = request_parse((const char *)data, size, &request, &why);
-	if (r == 0)
+	if (r == 0) {
 		check_request(&request);
-	else
+		request_done(&request);
+	} else {
 		assert((r == -EINVAL || r == -EPROTONOSUPPORT) && why.text[0]);
+	}
 	return 0;
 }

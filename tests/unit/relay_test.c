@@ -94,7 +94,8 @@ static void what_is_said_and_answered_passes_unchanged_and_is_heard(void)
 	int progress = 0;
 
 	require(open_keeper() && open_relay());
-	require(control_connect_through(relay_path, "shop", &control, &why) == 0, "%s", why.text);
+	require(control_connect_through(relay_path, "shop", 5000, &control, &why) == 0, "%s",
+		why.text);
 	request = json_pack("{s:s}", "do", "status");
 	check(control_call(control, request, count, &progress, &result, &code, &why) == 0, "%s",
 	      why.text);
@@ -120,7 +121,8 @@ static bool ask_for_a_backtrack(struct control **ret)
 {
 	struct problem why = {""};
 
-	return check(control_connect_through(relay_path, "shop", ret, &why) == 0, "%s", why.text) &&
+	return check(control_connect_through(relay_path, "shop", 5000, ret, &why) == 0, "%s",
+		     why.text) &&
 	       check(write(control_descriptor(*ret), backtrack_line, sizeof backtrack_line - 1) ==
 		     sizeof backtrack_line - 1);
 }
@@ -165,13 +167,13 @@ static void who_asks_for_what_is_not_there_is_told(void)
 	json_t *request, *result = NULL;
 
 	require(open_relay());
-	check(control_connect_through(relay_path, "none", &control, &why) == -EREMOTEIO &&
+	check(control_connect_through(relay_path, "none", 5000, &control, &why) == -EREMOTEIO &&
 		      strstr(why.text, "there is no cluster 'none'"),
 	      "%s", why.text);
-	check(control_connect_through(relay_path, "../x", &control, &why) == -EREMOTEIO, "%s",
+	check(control_connect_through(relay_path, "../x", 5000, &control, &why) == -EREMOTEIO, "%s",
 	      why.text);
 	/* There is a cluster, and nobody who keeps it. */
-	check(control_connect_through(relay_path, "shop", &control, &why) == -EREMOTEIO &&
+	check(control_connect_through(relay_path, "shop", 5000, &control, &why) == -EREMOTEIO &&
 		      strstr(why.text, "no keeper runs"),
 	      "%s", why.text);
 	require(control_connect(relay_path, &control, &why) == 0, "%s", why.text);
