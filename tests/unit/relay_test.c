@@ -14,7 +14,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 static char top[64] = "/tmp/unspill-relay-XXXXXX", home[128], relay_path[PATH_MAX];
 static struct cluster *cluster;
@@ -229,6 +231,105 @@ static void what_serve_itself_is_asked_it_answers(void)
 	relay_close(relay);
 }
 
+/* As a job would: until who asked goes away, or for "delete" at once. */
+static int work(struct connection *connection, const struct request *request, json_t **ret,
+		struct problem *why, void *arg)
+{
+	connection_progress(connection, "making the volume", 0, 0, "");
+	if (strcmp(request->kind, "delete") == 0) {
+		*ret = json_pack("{s:s, s:O}", "name", request->name, "input", request->input);
+		return 0;
+	}
+	while (connection_alive(connection))
+		poll(NULL, 0, 1);
+	if (connection_is_closed_by_us(connection))
+		return problem(why, -EINTR, "ending");
+	return problem(why, -EADDRINUSE, "that port is taken");
+}
+
+static bool open_working_relay(struct control **ret)
+{
+	const struct relay_options options = {
+		.path = relay_path, .hear = hear, .work = work, .arg = &relay};
+	struct problem why = {""};
+
+	heard_text[0] = 0;
+	return check(relay_open(&options, &relay, &why) == 0, "%s", why.text) &&
+	       check(control_connect_serve(relay_path, 5000, ret, &why) == 0, "%s", why.text);
+}
+
+static json_t *job(const char *kind)
+{
+	return json_pack("{s:s, s:s, s:s, s:{s:i}}", "do", "job", "kind", kind, "cluster", "shop",
+			 "input", "port", 7);
+}
+
+static void what_is_done_as_a_job_is_told_of_until_it_has_ended(void)
+{
+	struct control *control = NULL;
+	struct control_error code = {""};
+	struct problem why = {""};
+	json_t *request = job("delete"), *result = NULL;
+	int progress = 0, port = 0;
+
+	require(open_working_relay(&control));
+	check(control_call(control, request, count, &progress, &result, &code, &why) == 0, "%s",
+	      why.text);
+	check(json_unpack(result, "{s:{s:i}}", "input", "port", &port) == 0 && port == 7);
+	check(progress == 1);
+	json_decref(result);
+	json_decref(request);
+	control_close(control);
+	relay_close(relay);
+	check(strcmp(heard_text, "delete? delete+ ") == 0, "%s", heard_text);
+}
+
+static void withdraw(struct control *control, void *arg)
+{
+	control_withdraw(control);
+	++*(int *)arg;
+}
+
+static void who_withdraws_from_a_job_hears_what_came_of_it(void)
+{
+	struct control *control = NULL;
+	struct control_error code = {""};
+	struct problem why = {""};
+	json_t *request = job("create"), *result = NULL;
+	int watched = 0;
+
+	require(open_working_relay(&control));
+	control_watch(control, 10, withdraw, &watched);
+	check(control_call(control, request, NULL, NULL, &result, &code, &why) == -EREMOTEIO);
+	check(watched > 0 && strcmp(code.code, "exists") == 0 &&
+		      strcmp(why.text, "that port is taken") == 0,
+	      "%s: %s", code.code, why.text);
+	json_decref(request);
+	control_close(control);
+	relay_close(relay);
+	check(strcmp(heard_text, "create? create-:that port is taken ") == 0, "%s", heard_text);
+}
+
+/* A listener that accepts nobody, or accepts and is silent, as serve when it is stopped. */
+static void who_says_nothing_is_not_waited_for(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct control *control = NULL;
+	struct problem why = {""};
+
+	snprintf(address.sun_path, sizeof address.sun_path, "%.100s", relay_path);
+	require(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 0) == 0);
+	for (int i = 0; i < 3; i++)
+		check(control_connect_serve(relay_path, 20, &control, &why) == -ETIMEDOUT, "%s",
+		      why.text);
+	check(control_connect_through(relay_path, "shop", 20, &control, &why) == -ETIMEDOUT, "%s",
+	      why.text);
+	close(fd);
+	unlink(relay_path);
+	check(control_connect_serve(relay_path, 20, &control, &why) == -ENOENT, "%s", why.text);
+}
+
 static void closing_ends_the_conversations(void)
 {
 	struct control *control = NULL;
@@ -266,6 +367,9 @@ int main(void)
 	RUN(who_goes_away_cancels);
 	RUN(who_asks_for_what_is_not_there_is_told);
 	RUN(what_serve_itself_is_asked_it_answers);
+	RUN(what_is_done_as_a_job_is_told_of_until_it_has_ended);
+	RUN(who_withdraws_from_a_job_hears_what_came_of_it);
+	RUN(who_says_nothing_is_not_waited_for);
 	RUN(closing_ends_the_conversations);
 	check(cluster_delete(cluster, &why) == 0, "%s", why.text);
 	cluster_free(cluster);
