@@ -2,6 +2,7 @@
 #include "cmd/commands.h"
 #include "cmd/overview.h"
 #include "cmd/say.h"
+#include "cmd/view.h"
 #include "base/cleanup.h"
 #include "base/units.h"
 
@@ -69,7 +70,10 @@ static void print_all(const json_t *all)
 
 static int run(const struct typed *typed)
 {
-	json_t *all = overview_of_all(typed);
+	json_t *all;
+
+	view_clear_killed();
+	all = overview_of_all(typed);
 
 	if (!all)
 		return END_FAILED;

@@ -254,13 +254,17 @@ static void print_views(const struct typed *typed, const json_t *all)
 		puts("none is open");
 }
 
-/* Of SQLite's no keeper comes that would. */
 static int clear_killed(const char *name, const struct cluster *cluster, const struct problem *why,
 			void *arg)
 {
 	if (cluster && cluster_is_inside(cluster))
 		viewer_sweep(cluster, NULL);
 	return 0;
+}
+
+void view_clear_killed(void)
+{
+	(void)cluster_for_each(clear_killed, NULL, NULL);
 }
 
 static int run_views(const struct typed *typed)
@@ -274,7 +278,7 @@ static int run_views(const struct typed *typed)
 		all = views_of_all(typed);
 	if (!all)
 		return ending == END_OK ? END_FAILED : ending;
-	(void)cluster_for_each(clear_killed, NULL, NULL);
+	view_clear_killed();
 	if (typed_switch(typed, "json"))
 		return print_json(typed, json_pack("{s:o}", "views", all));
 	json_clean(all);

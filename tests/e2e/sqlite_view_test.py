@@ -52,10 +52,15 @@ def names_in(directory):
     return run(["sqlite3", copy, "SELECT group_concat(name) FROM users"]).stdout.strip()
 
 
-def nothing_is_left():
+def nothing_is_mounted_or_cloned():
     scratch = sandbox("home", "notes", "scratch")
-    check(not listed() and not mounts_below(sandbox()), f"{listed()} {mounts_below(sandbox())}")
+    check(not mounts_below(sandbox()), str(mounts_below(sandbox())))
     check(not os.path.exists(scratch) or not os.listdir(scratch), "a clone is left")
+
+
+def nothing_is_left():
+    check(not listed(), str(listed()))
+    nothing_is_mounted_or_cloned()
 
 
 def viewer_of(directory):
@@ -137,6 +142,18 @@ def a_program_writes_on_beside_its_views_and_they_outlive_it():
     end(after)
     nothing_is_left()
     unspill().run("verify", "notes")
+
+
+def whoever_lists_clusters_or_views_clears_away_what_was_killed():
+    for command in ("list", "views"):
+        directory = show("killed", "mark:m3")
+        pid = viewer_of(directory)
+        kill(pid)
+        wait_for(lambda pid=pid: gone(pid), 20, "its end")
+        check(mounts_below(directory), "it is left mounted")
+        unspill().run(command)
+        del shown[directory]
+        nothing_is_mounted_or_cloned()
 
 
 def what_was_killed_is_cleared_away():
@@ -243,6 +260,7 @@ if __name__ == "__main__":
         nothing_in_a_view_can_be_changed,
         a_view_in_use_ends_only_when_it_is_forced,
         a_program_writes_on_beside_its_views_and_they_outlive_it,
+        whoever_lists_clusters_or_views_clears_away_what_was_killed,
         what_was_killed_is_cleared_away,
         one_in_the_foreground_ends_with_its_signal,
         a_command_that_is_interrupted_leaves_nothing_shown,
