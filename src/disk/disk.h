@@ -259,6 +259,13 @@ int disk_replace_file(struct disk *disk, const char *name, const void *data, siz
  */
 int disk_local_open(const char *path, struct disk **ret);
 
+/*
+ * The same for files that nobody will need after a crash, in use by nobody else: what is written
+ * stays in the page cache as long as the system likes, syncs do nothing, zeros are only promised.
+ * So who works there does not keep the device from others who wait for it.
+ */
+int disk_local_open_fleeting(const char *path, struct disk **ret);
+
 /* --- Room on demand (lending.c) -----------------------------------------------------------------
  */
 

@@ -22,6 +22,7 @@ struct local {
 	struct disk disk;
 	int dir;
 	int lock_fd; /* -1: not taken */
+	bool fleeting;
 };
 
 struct local_file {
@@ -31,6 +32,7 @@ struct local_file {
 	pthread_mutex_t lock;
 	int direct_fd; /* -1: not yet, or the filesystem has no O_DIRECT */
 	bool direct_tried;
+	bool fleeting;
 };
 
 static struct local *local_of(struct disk *disk)
@@ -66,7 +68,7 @@ static int make_folder(struct local *local, const char *name)
 	snprintf(folder, sizeof folder, "%.*s", (int)(slash - name), name);
 	if (mkdirat(local->dir, folder, 0700) < 0 && errno != EEXIST)
 		return -errno;
-	return fsync(local->dir) < 0 ? -errno : 0;
+	return local->fleeting || fsync(local->dir) == 0 ? 0 : -errno;
 }
 
 static int open_folder(struct local *local, const char *folder)
@@ -139,7 +141,8 @@ static int local_links(struct disk *disk, const char *name, unsigned *ret)
 
 static int local_sync_names(struct disk *disk, const char *folder)
 {
-	CLEANUP(fd) int fd = open_folder(local_of(disk), folder);
+	CLEANUP(fd)
+	int fd = local_of(disk)->fleeting ? -ENOENT : open_folder(local_of(disk), folder);
 
 	if (fd == -ENOENT)
 		return 0;
@@ -293,7 +296,7 @@ static int direct_fd_of(struct local_file *file)
 	int fd;
 
 	pthread_mutex_lock(&file->lock);
-	if (!file->direct_tried) {
+	if (!file->direct_tried && !file->fleeting) {
 		snprintf(path, sizeof path, "/proc/self/fd/%d", file->fd);
 		file->direct_fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 		file->direct_tried = true;
@@ -320,6 +323,8 @@ static int local_write_direct(struct disk_file *base_file, const void *buf, size
 
 static int local_sync(struct disk_file *file)
 {
+	if (file_of(file)->fleeting)
+		return 0;
 	return fdatasync(file_of(file)->fd) < 0 ? -errno : 0;
 }
 
@@ -345,6 +350,12 @@ static int put_zeros(int fd, const void *zeros, uint64_t offset, uint64_t size)
 	return r;
 }
 
+/* Zeros that nobody has to write; false where the filesystem has none. */
+static bool promise_zeros(int fd, uint64_t offset, uint64_t size)
+{
+	return fallocate(fd, FALLOC_FL_ZERO_RANGE, offset, size) == 0;
+}
+
 /*
  * Past the page cache where that can be: a segment's worth of dirty pages would go to the disk in
  * one burst, with the next sync of somebody who waits for his few kilobytes.
@@ -355,6 +366,8 @@ static int local_write_zeros(struct disk_file *file, uint64_t offset, uint64_t s
 	int fd = file_of(file)->fd, direct = -1;
 	int r;
 
+	if (file_of(file)->fleeting && promise_zeros(fd, offset, size))
+		return 0;
 	memset(zeros, 0, ZEROS_BYTES);
 	/* One extent where possible, and a full disk says so at once. */
 	r = take_space(fd, offset, size);
@@ -484,7 +497,8 @@ static int local_open(struct disk *disk, const char *name, int flags, struct dis
 	if (fd < 0)
 		return -errno;
 	file = xcalloc(1, sizeof *file);
-	*file = (struct local_file){.file.ops = &file_ops, .fd = fd, .direct_fd = -1};
+	*file = (struct local_file){
+		.file.ops = &file_ops, .fd = fd, .direct_fd = -1, .fleeting = local->fleeting};
 	pthread_mutex_init(&file->lock, NULL);
 	*ret = &file->file;
 	return 0;
@@ -557,7 +571,7 @@ static const struct disk_ops local_ops = {
 	.close = local_close,
 };
 
-int disk_local_open(const char *path, struct disk **ret)
+static int open_directory(const char *path, bool fleeting, struct disk **ret)
 {
 	struct local *local;
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -565,7 +579,18 @@ int disk_local_open(const char *path, struct disk **ret)
 	if (dir < 0)
 		return -errno;
 	local = xcalloc(1, sizeof *local);
-	*local = (struct local){.disk.ops = &local_ops, .dir = dir, .lock_fd = -1};
+	*local = (struct local){
+		.disk.ops = &local_ops, .dir = dir, .lock_fd = -1, .fleeting = fleeting};
 	*ret = &local->disk;
 	return 0;
+}
+
+int disk_local_open(const char *path, struct disk **ret)
+{
+	return open_directory(path, false, ret);
+}
+
+int disk_local_open_fleeting(const char *path, struct disk **ret)
+{
+	return open_directory(path, true, ret);
 }

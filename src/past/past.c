@@ -81,7 +81,9 @@ static int open_volume(struct past *past, struct problem *why)
 	int r;
 
 	snprintf(path, sizeof path, "%s/volume", past->directory);
-	r = disk_local_open(path, &past->disk);
+	/* Of what the server writes the device sees little before it is gone: the live one has it.
+	 */
+	r = disk_local_open_fleeting(path, &past->disk);
 	if (r < 0)
 		return problem_errno(why, r, "cannot open '%s'", path);
 	return volume_open(past->disk, &options, &past->volume, why);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 /* --- Both disks --------------------------------------------------------------------------- */
@@ -234,6 +235,60 @@ static void names_that_lead_out_are_refused(void)
 	check(disk_open(disk, "", DISK_CREATE, &file) == -EINVAL);
 	check(disk_remove(disk, "a/b/c") == -EINVAL);
 	check(disk_rename(disk, "x", "..") == -EINVAL);
+}
+
+/* Bytes that this process has given to write(2) so far. */
+static uint64_t written_so_far(void)
+{
+	unsigned long long bytes = 0;
+	FILE *file = fopen("/proc/self/io", "re");
+	char line[128];
+
+	while (file && fgets(line, sizeof line, file))
+		if (sscanf(line, "wchar: %llu", &bytes) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return bytes;
+}
+
+/* Of those, how many fill a file of `size` bytes with zeros. */
+static uint64_t written_for_zeros(uint64_t size)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	uint64_t before;
+
+	if (disk_open(disk, "tape/zeros", DISK_CREATE, &file) < 0)
+		return UINT64_MAX;
+	before = written_so_far();
+	if (disk_file_write_zeros(file, 0, size) < 0 || disk_file_sync(file) < 0)
+		return UINT64_MAX;
+	return written_so_far() - before;
+}
+
+static void a_fleeting_one_only_promises_zeros(void)
+{
+	CLEANUP(disk_file) struct disk_file *file = NULL;
+	uint8_t buf[2 * DISK_BLOCK], zeros[2 * DISK_BLOCK] = {0};
+	uint64_t size = 64 * DISK_BLOCK, written = written_for_zeros(size), now;
+
+	/* A filesystem that has no such promise gets them. */
+	check(written == 0 || (written >= size && written < 2 * size), "%" PRIu64, written);
+	/* What was there is zeros, too, and no more than asked. */
+	memset(buf, 'x', sizeof buf);
+	require(disk_open(disk, "tape/zeros", 0, &file) == 0);
+	require(disk_file_write(file, buf, sizeof buf, 2 * DISK_BLOCK) == 0);
+	require(disk_file_write_zeros(file, 0, 3 * DISK_BLOCK) == 0);
+	require(disk_file_read(file, buf, sizeof buf, 2 * DISK_BLOCK) == sizeof buf);
+	check(!memcmp(buf, zeros, DISK_BLOCK) && buf[DISK_BLOCK] == 'x');
+	check(disk_file_size(file, &now) == 0 && now == size);
+}
+
+static void zeros_of_another_one_are_written(void)
+{
+	uint64_t written = written_for_zeros(64 * DISK_BLOCK);
+
+	check(written >= 64 * DISK_BLOCK && written < 128 * DISK_BLOCK, "%" PRIu64, written);
 }
 
 static void remove_tree(const char *path)
@@ -564,6 +619,14 @@ int main(void)
 	contract_of_every_disk();
 	RUN(a_second_one_on_the_same_place_is_told_who_has_it);
 	RUN(names_that_lead_out_are_refused);
+	RUN(zeros_of_another_one_are_written);
+	disk_close(disk);
+	remove_tree(directory);
+
+	if (mkdir(directory, 0700) < 0 || disk_local_open_fleeting(directory, &disk) < 0)
+		return 1;
+	contract_of_every_disk();
+	RUN(a_fleeting_one_only_promises_zeros);
 	disk_close(disk);
 	remove_tree(directory);
 
