@@ -49,7 +49,7 @@ static int run(const struct typed *typed)
 	json_t *result;
 	int ending;
 
-	ending = talk_open(&talk, typed, TALK_ANY);
+	ending = talk_open(&talk, typed, TALK_LOOKS);
 	if (ending == END_OK)
 		ending = talk_ask(&talk, json_pack("{s:s}", "do", "backtracks"), &result);
 	if (ending == END_OK && typed_switch(typed, "json")) {

@@ -153,7 +153,7 @@ static int run(const struct typed *typed)
 	ending = parse_span(typed, &span);
 	if (ending != END_OK)
 		return ending;
-	ending = talk_open(&talk, typed, TALK_ANY);
+	ending = talk_open(&talk, typed, TALK_LOOKS);
 	if (ending == END_OK)
 		ending = ask_and_show(&talk, &span);
 	talk_close(&talk);

@@ -102,14 +102,12 @@ static json_t *unknown(const char *name, const struct cluster *cluster, const st
 /* Takes the cluster. */
 static json_t *ask_keeper(const struct typed *typed, struct cluster *cluster)
 {
-	struct talk talk = {.typed = typed, .cluster = cluster};
+	struct talk talk = {.typed = typed, .cluster = cluster, .looks = true};
 	struct problem why = {""};
-	char path[PATH_MAX];
 	json_t *result = NULL;
 	int r;
 
-	cluster_socket(cluster, path);
-	r = control_connect(path, &talk.control, &why);
+	r = talk_reach(&talk, &why);
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		result = without_keeper(cluster);
 	else if (r >= 0)

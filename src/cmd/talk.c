@@ -1,5 +1,6 @@
 #include "cmd/talk.h"
 #include "cmd/inside.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/timetext.h"
 #include "base/units.h"
@@ -7,15 +8,11 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/time.h>
 
-#define LOCK_TIMEOUT_US 15000000
-#define END_TIMEOUT_MS 20000 /* of a keeper without a server */
+#define LOOK_TIMEOUT_MS 500 /* of serve, where the keeper can as well be asked itself */
 
 /* --- Interrupts ------------------------------------------------------------------------------- */
 
@@ -78,14 +75,27 @@ static void set_alarm(int timeout_ms)
 
 /* --- Opening and closing ---------------------------------------------------------------------- */
 
-/* Through `serve`, if it is to hear of it and can; else the keeper itself. */
-static int reach(struct talk *talk, struct problem *why)
+/* Through `serve`, if it answers; once it does not, it is not asked again. */
+static bool reach_through(struct talk *talk)
+{
+	int timeout_ms = talk->looks ? LOOK_TIMEOUT_MS : TALK_SERVE_TIMEOUT_MS;
+	static bool silent;
+	char path[PATH_MAX];
+	int r = -ETIMEDOUT;
+
+	if (!silent && cluster_serve_path("control.sock", path, NULL) == 0)
+		r = control_connect_through(path, talk->cluster->name, timeout_ms, &talk->control,
+					    NULL);
+	silent = r == -ETIMEDOUT;
+	return r == 0;
+}
+
+int talk_reach(struct talk *talk, struct problem *why)
 {
 	char path[PATH_MAX];
 
-	if (talk->told && cluster_serve_path("control.sock", path, NULL) == 0 &&
-	    control_connect_through(path, talk->cluster->name, TALK_SERVE_TIMEOUT_MS,
-				    &talk->control, NULL) == 0)
+	talk->through = (talk->told || talk->looks) && reach_through(talk);
+	if (talk->through)
 		return 0;
 	cluster_socket(talk->cluster, path);
 	return control_connect(path, &talk->control, why);
@@ -98,57 +108,36 @@ int talk_connect(struct talk *talk)
 
 	control_close(talk->control);
 	talk->control = NULL;
-	r = reach(talk, &why);
+	r = talk_reach(talk, &why);
 	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
 }
 
 /* Start a keeper without a server, for this command. */
 static int start_temporary(struct talk *talk)
 {
-	const struct keeper_options options = {.no_server = true};
 	struct problem why = {""};
-	int r;
+	int r = attend_start(&talk->attendance, &why);
 
-	r = keeper_spawn(talk->cluster, &options, &why);
-	if (r < 0 && r != -EALREADY)
-		return fail_why(talk->typed, r, &why);
-	talk->temporary = r == 0;
-	return talk_connect(talk);
+	return r < 0 ? fail_why(talk->typed, r, &why) : talk_connect(talk);
 }
 
-/* Ending.  Whoever may not open DIR/run may not do anything else either, and will be told by that.
- */
+/* Ending. */
 static int lock(struct talk *talk)
 {
-	int64_t deadline = clock_monotonic_us() + LOCK_TIMEOUT_US;
-	char path[PATH_MAX];
-	int r;
+	struct problem why = {""};
+	int r = attend_lock(&talk->attendance, talk->cluster, talk_interrupted, &why);
 
-	cluster_path(talk->cluster, "run", path);
-	talk->lock_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (talk->lock_fd < 0)
-		return END_OK;
-	talk->locked = true;
-	while ((r = flock(talk->lock_fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK &&
-	       !interrupted && clock_monotonic_us() < deadline)
-		poll(NULL, 0, 20);
-	if (r >= 0)
-		return END_OK;
-	return fail(
-		talk->typed, END_BUSY,
-		"another command is at work on the stopped cluster; try again when it has ended");
+	return r < 0 ? fail_why(talk->typed, r, &why) : END_OK;
 }
 
 void talk_unlock(struct talk *talk)
 {
-	if (talk->locked)
-		close(talk->lock_fd);
-	talk->locked = false;
+	attend_unlock(&talk->attendance);
 }
 
 void talk_keep(struct talk *talk)
 {
-	talk->temporary = false;
+	talk->attendance.temporary = false;
 	talk_unlock(talk);
 }
 
@@ -158,11 +147,14 @@ int talk_open_cluster(struct talk *ret, const struct typed *typed, struct cluste
 	struct problem why = {""};
 	int ending, r;
 
-	*ret = (struct talk){.typed = typed, .cluster = cluster, .told = flags & TALK_TOLD};
+	*ret = (struct talk){.typed = typed,
+			     .cluster = cluster,
+			     .told = flags & TALK_TOLD,
+			     .looks = flags & TALK_LOOKS};
 	ending = lock(ret);
 	if (ending != END_OK)
 		return ending;
-	r = reach(ret, &why);
+	r = talk_reach(ret, &why);
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return flags & TALK_ONLY_IF_RUNS    ? END_OK
 		       : cluster_is_inside(cluster) ? inside_open(ret)
@@ -193,10 +185,7 @@ void talk_close(struct talk *talk)
 {
 	/* The old connection may have been shut down by an interrupt. */
 	control_close(talk->control);
-	/* Should it fail, the keeper goes by itself after a minute alone. */
-	if (talk->temporary)
-		(void)keeper_dismiss(talk->cluster, END_TIMEOUT_MS, NULL);
-	talk_unlock(talk);
+	attend_end(&talk->attendance);
 	inside_close(talk);
 	cluster_free(talk->cluster);
 	*talk = (struct talk){0};
@@ -224,6 +213,27 @@ static enum ending ending_of_code(const char *code)
 	return END_FAILED;
 }
 
+/*
+ * As control_call(), on the talk's connection.  Serve may end between a question and its answer:
+ * what only looks is asked again, of the keeper itself.
+ */
+static int call(struct talk *talk, json_t *request, struct progress *progress, json_t **ret,
+		struct control_error *code, struct problem *why)
+{
+	int r;
+
+	current = talk->control;
+	r = control_call(talk->control, request, progress ? progress_update : NULL, progress, ret,
+			 code, why);
+	current = NULL;
+	if (r != -ECONNRESET || !talk->looks || !talk->through || interrupted || timed_out)
+		return r;
+	talk->looks = false;
+	control_close(take(talk->control));
+	r = talk_reach(talk, why);
+	return r < 0 ? r : call(talk, request, progress, ret, code, why);
+}
+
 int talk_ask_quietly(struct talk *talk, json_t *request, int timeout_ms, json_t **ret,
 		     struct problem *why)
 {
@@ -232,11 +242,9 @@ int talk_ask_quietly(struct talk *talk, json_t *request, int timeout_ms, json_t 
 
 	timed_out = 0;
 	withdrawing = 0;
-	current = talk->control;
 	set_alarm(timeout_ms);
-	r = control_call(talk->control, request, NULL, NULL, ret, &code, why);
+	r = call(talk, request, NULL, ret, &code, why);
 	set_alarm(0);
-	current = NULL;
 	json_decref(request);
 	if (r < 0 && timed_out)
 		return problem(why, -ETIMEDOUT, "its keeper does not answer");
@@ -262,7 +270,7 @@ static int say_cancelled(struct talk *talk)
 		fail(talk->typed, END_CANCELLED,
 		     "it was too late to cancel: the backtrack goes on; see 'unspill status %s'",
 		     name);
-	else if (talk->temporary || !strcmp(state, "stopped"))
+	else if (talk->attendance.temporary || !strcmp(state, "stopped"))
 		fail(talk->typed, END_CANCELLED, "cancelled; the server is stopped, as it was");
 	else
 		fail(talk->typed, END_CANCELLED, "cancelled; the server is %s", state);
@@ -311,11 +319,8 @@ int talk_ask(struct talk *talk, json_t *request, json_t **ret)
 
 	progress_init(&progress, typed_has(talk->typed, "json"));
 	withdrawing = is_cancellable(request);
-	current = talk->control;
 	if (!interrupted)
-		r = control_call(talk->control, request, progress_update, &progress, &result, &code,
-				 &why);
-	current = NULL;
+		r = call(talk, request, &progress, &result, &code, &why);
 	json_decref(request);
 	progress_done(&progress, r == 0 || progress.undone);
 	if (r < 0)

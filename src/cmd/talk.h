@@ -2,8 +2,7 @@
  * Talk: a conversation with a cluster's keeper, for the length of one command.
  *
  * Where no keeper runs, one without a server is started for the command and sent away at its end.
- * DIR/run is locked (flock) meanwhile, so that commands which come at the same time wait for each
- * other instead of losing a keeper that another one sends away.
+ * See keeper/attend.h.
  *
  * Errors are printed here; callers get an enum ending.
  *
@@ -14,6 +13,7 @@
 
 #include "cmd/progress.h"
 #include "cmd/say.h"
+#include "keeper/attend.h"
 #include "keeper/cluster.h"
 #include "control/control.h"
 
@@ -24,12 +24,11 @@ struct talk {
 	const struct typed *typed;
 	struct cluster *cluster;
 	struct control *control; /* NULL: no keeper runs */
-	bool temporary;          /* the keeper is ours, without a server */
-	bool told;               /* opened with TALK_TOLD */
-	bool served;             /* the other end is serve itself: see served.h */
-	struct owner *owner;     /* the volume is inside of this process: see inside.h */
-	bool locked;             /* nobody else starts or sends away a keeper */
-	int lock_fd;
+	struct attendance attendance;
+	bool told, looks;      /* opened with TALK_TOLD, TALK_LOOKS */
+	bool through;          /* what is said passes through serve */
+	bool served;           /* the other end is serve itself: see served.h */
+	struct owner *owner;   /* the volume is inside of this process: see inside.h */
 	const char *cancelled; /* what to say after an interrupt; NULL: the cluster's state */
 };
 
@@ -37,8 +36,11 @@ enum talk_flags {
 	TALK_ANY = 0,          /* start a keeper without a server where none runs */
 	TALK_ONLY_IF_RUNS = 1, /* leave `control` NULL where none runs */
 	/* It changes something: where `unspill serve` runs, it passes on what is said, and hears of
-	 * it.  What only looks speaks to the keeper itself, and does not end with serve. */
+	 * it.  What goes on for long speaks to the keeper itself, and does not end with serve. */
 	TALK_TOLD = 2,
+	/* It only asks how things are, which is answered at once: likewise, and of the keeper
+	 * itself when serve does not answer. */
+	TALK_LOOKS = 4,
 };
 
 /* The cluster that the command's first operand names.  Ending; talk_close() in any case. */
@@ -55,6 +57,10 @@ void talk_unlock(struct talk *talk);
 
 /* Ours is not to be sent away at the end: it has something to do. */
 void talk_keep(struct talk *talk);
+
+/* As talk_open() does, for a talk whose cluster is known: by way of serve or not.  -errno;
+ * -ENOENT or -ECONNREFUSED when no keeper listens. */
+int talk_reach(struct talk *talk, struct problem *why);
 
 /* Connect again, after the keeper was started.  Ending. */
 int talk_connect(struct talk *talk);

@@ -162,14 +162,13 @@ static int add_viewer(const char *socket, void *arg)
 static int add_views(struct talk *talk, json_t *all, struct problem *why)
 {
 	struct adding adding = {talk, all, why};
-	char path[PATH_MAX];
 	int r;
 
 	control_close(take(talk->control));
 	if (cluster_is_inside(talk->cluster))
 		return viewer_for_each(talk->cluster, add_viewer, &adding);
-	cluster_socket(talk->cluster, path);
-	r = control_connect(path, &talk->control, why);
+	talk->looks = true;
+	r = talk_reach(talk, why);
 	return r < 0 ? r : add_answered(talk, all, why);
 }
 

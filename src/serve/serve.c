@@ -265,8 +265,21 @@ static int open_servers(struct serve *serve, struct problem *why)
 	return http_server_open(&options, &serve->local, why);
 }
 
+/* What only looks is not worth a line: others look every second. */
+static bool looks(const char *what)
+{
+	static const char *const all[] = {"status", "moments", "plan", "backtracks", "views"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (!strcmp(all[i], what))
+			return true;
+	return false;
+}
+
 static void hear(const struct relay_heard *heard, void *arg)
 {
+	if (looks(heard->what))
+		return;
 	if (!heard->answered)
 		log_info("command: user %u: %s of '%s'", (unsigned)heard->uid, heard->what,
 			 heard->cluster);
