@@ -9,6 +9,7 @@
 #include "rds/internal.h"
 
 #include "base/alloc.h"
+#include "keeper/attend.h"
 #include "rds/life.h"
 
 #include <errno.h>
@@ -349,6 +350,18 @@ static void add_others(struct listing *listing, const json_t *keepers, bool appl
 	}
 }
 
+/* A stopped cluster's are in its volume, which is opened for the question. */
+static int ask_stopped(const struct cluster *cluster, json_t **ret, struct problem *why)
+{
+	struct attendance attendance = {0};
+	int r = attend(&attendance, cluster, why);
+
+	if (r == 0)
+		r = ask_backtracks(cluster, ret, why);
+	attend_end(&attendance);
+	return r;
+}
+
 static int list_all(struct rds *rds, const struct seen *seen, json_t **ret, struct problem *why)
 {
 	CLEANUP(cluster) struct cluster *cluster = NULL;
@@ -359,6 +372,9 @@ static int list_all(struct rds *rds, const struct seen *seen, json_t **ret, stru
 	r = cluster_find(seen->record.name, &cluster, why);
 	if (r == 0)
 		r = ask_backtracks(cluster, &keepers, why);
+	/* While something is done about it, whoever does that starts its keeper. */
+	if (keepers_is_none(r) && !seen->doing[0])
+		r = ask_stopped(cluster, &keepers, why);
 	if (r == 0)
 		r = backtrack_for_each(rds->state, seen->record.resource_id, add_ours, &listing);
 	if (r == 0)
@@ -414,7 +430,8 @@ int describe_backtracks(void *userdata, struct aws_call *call, json_t **ret)
 	r = list_all(userdata, &seen, &all, &why);
 	if (keepers_is_none(r))
 		return aws_fault(call, "InvalidDBClusterStateFault",
-				 "DB cluster %s is %s: start it to see its backtracks.",
+				 "DB cluster %s is %s: its backtracks can be told when that is "
+				 "done.",
 				 seen.record.name, seen_status(&seen));
 	if (r == 0)
 		r = choose(call, &all);

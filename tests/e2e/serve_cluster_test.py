@@ -121,6 +121,8 @@ def moments_that_cannot_be_are_refused():
 
 
 def it_is_modified_stopped_and_started():
+    before = {client.title: client.rds("DescribeDBClusterBacktracks", DBClusterIdentifier="shop")["DBClusterBacktracks"] for client in (boto3, aws)}
+    check(all(before.values()), before)
     for client, window in ((boto3, 7200), (aws, 86400)):
         client.rds("ModifyDBCluster", DBClusterIdentifier="shop", BacktrackWindow=window, ApplyImmediately=True)
         wait_for(lambda window=window: described(boto3, "shop")["BacktrackWindow"] == window, 60, "the window")
@@ -129,6 +131,9 @@ def it_is_modified_stopped_and_started():
         client.rds("StopDBCluster", DBClusterIdentifier="shop")
         wait_for_status("shop", "stopped")
         refused("InvalidDBClusterStateFault", client.rds, "StopDBCluster", DBClusterIdentifier="shop")
+        check(client.rds("DescribeDBClusterBacktracks", DBClusterIdentifier="shop")["DBClusterBacktracks"] == before[client.title],
+              "a stopped one has forgotten where it went")
+        check(described(client, "shop")["Status"] == "stopped", "it was started for a question")
         check(described(client, "shop")["BacktrackWindow"] == window, "a stopped one has forgotten its window")
         client.rds("StartDBCluster", DBClusterIdentifier="shop")
         wait_for_status("shop", "available")
