@@ -2,6 +2,7 @@
 #include "cmd/commands.h"
 #include "cmd/inside.h"
 #include "cmd/make.h"
+#include "cmd/served.h"
 #include "cmd/talk.h"
 #include "base/clock.h"
 #include "base/units.h"
@@ -14,11 +15,13 @@
 struct cloning {
 	const struct typed *typed;
 	const char *name;
+	char directory[PATH_MAX];
 	bool now;    /* as it is, not as it was */
 	bool inside; /* SQLite's: there is no server to start */
 	json_t *at;
 	struct cluster_options options;
-	struct talk parent, clone;
+	struct talk parent, clone, serve;
+	bool served; /* serve does it */
 	struct progress progress;
 	json_t *made; /* the keeper's answer */
 	int64_t began_us;
@@ -62,7 +65,10 @@ static int parse(struct cloning *cloning)
 		ending = make_parse_port(typed, &cloning->options.port);
 	cloning->now = !at || json_object_get(cloning->at, "now");
 	cloning->options.name = cloning->name;
-	cloning->options.directory = typed_value(typed, "dir");
+	if (typed_value(typed, "dir")) {
+		make_absolute(typed_value(typed, "dir"), cloning->directory);
+		cloning->options.directory = cloning->directory;
+	}
 	cloning->options.thin = typed_switch(typed, "thin");
 	cloning->inside = inside_is(typed);
 	if (ending == END_OK && cloning->inside && typed_value(typed, "port"))
@@ -76,14 +82,10 @@ static int parse(struct cloning *cloning)
 static int make(struct cloning *cloning)
 {
 	const struct cluster *parent = cloning->parent.cluster;
-	char run_dir[PATH_MAX], parent_run_dir[PATH_MAX];
-	const struct engine *engine;
-	struct engine_place place;
 	struct problem why = {""};
 	int ending, r;
 
-	engine = engine_find(parent->engine, NULL);
-	if (!engine && !cloning->inside)
+	if (!engine_find(parent->engine, NULL) && !cloning->inside)
 		return fail(cloning->typed, END_FAILED, "unknown engine '%s'", parent->engine);
 	cloning->options.clone_of = parent;
 	r = cluster_make(&cloning->options, &cloning->clone.cluster, &why);
@@ -94,13 +96,9 @@ static int make(struct cloning *cloning)
 				    cloning->clone.cluster->directory, "name", cloning->name, "at",
 				    cloning->at),
 			  &cloning->made);
-	if (ending != END_OK || !engine || !engine->inherit)
+	if (ending != END_OK)
 		return ending;
-	cluster_path(cloning->clone.cluster, "run", run_dir);
-	cluster_path(parent, "run", parent_run_dir);
-	place = (struct engine_place){
-		.run_dir = run_dir, .uid = parent->server_uid, .gid = parent->server_gid};
-	r = engine->inherit(&place, parent_run_dir, &why);
+	r = cluster_inherit(cloning->clone.cluster, parent, &why);
 	return r < 0 ? fail_why(cloning->typed, r, &why) : END_OK;
 }
 
@@ -178,6 +176,51 @@ static int report(struct cloning *cloning)
 	return END_OK;
 }
 
+/* --- By serve, or here ------------------------------------------------------------------------ */
+
+static int clone_served(struct cloning *cloning)
+{
+	json_t *input = json_pack("{s:s, s:O, s:i, s:b, s:b}", "of", cloning->parent.cluster->name,
+				  "at", cloning->at, "port", cloning->options.port, "thin",
+				  cloning->options.thin, "start", is_to_start(cloning));
+	struct talk *serve = &cloning->serve;
+	struct problem why = {""};
+	int ending, r;
+
+	if (cloning->options.directory &&
+	    json_object_set_new(input, "directory", json_string(cloning->options.directory)) < 0) {
+		json_decref(input);
+		return fail(cloning->typed, END_USAGE, "--dir: the path is not UTF-8");
+	}
+	serve->cancelled = "cancelled; taking back what was made";
+	ending = served_ask(serve, "clone", cloning->name, input, &cloning->made);
+	if (ending != END_OK)
+		return ending;
+	r = cluster_find(cloning->name, &cloning->clone.cluster, &why);
+	return r < 0 ? fail_why(cloning->typed, r, &why) : END_OK;
+}
+
+static int clone_here(struct cloning *cloning)
+{
+	int ending = make(cloning);
+
+	return ending == END_OK ? settle(cloning) : ending;
+}
+
+/* Where serve does it, it asks the parent's keeper itself. */
+static int open_parent(struct cloning *cloning)
+{
+	int ending;
+
+	if (!cloning->inside)
+		cloning->served = served_open(&cloning->serve, cloning->typed);
+	ending = talk_open(&cloning->parent, cloning->typed,
+			   cloning->served ? TALK_ONLY_IF_RUNS : TALK_ANY);
+	if (cloning->served)
+		talk_unlock(&cloning->parent);
+	return ending;
+}
+
 static int run(const struct typed *typed)
 {
 	struct cloning cloning = {.typed = typed, .began_us = clock_monotonic_us()};
@@ -187,12 +230,10 @@ static int run(const struct typed *typed)
 	cloning.clone.typed = typed;
 	ending = parse(&cloning);
 	if (ending == END_OK)
-		ending = talk_open(&cloning.parent, typed, TALK_ANY);
+		ending = open_parent(&cloning);
 	if (ending == END_OK) {
 		talk_catch_interrupts();
-		ending = make(&cloning);
-		if (ending == END_OK)
-			ending = settle(&cloning);
+		ending = cloning.served ? clone_served(&cloning) : clone_here(&cloning);
 		if (ending == END_OK && talk_interrupted())
 			ending = fail(typed, END_CANCELLED, "cancelled; taking back what was made");
 		if (ending == END_OK)
@@ -202,6 +243,7 @@ static int run(const struct typed *typed)
 	}
 	talk_close(&cloning.clone);
 	talk_close(&cloning.parent);
+	talk_close(&cloning.serve);
 	json_decref(cloning.made);
 	json_decref(cloning.at);
 	return ending;

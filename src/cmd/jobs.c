@@ -118,7 +118,8 @@ const struct command command_jobs = {
 		{
 			{"cancel", .argument = "N",
 			 .text = "End the job of that number, and take back what it did. Creating, "
-				 "modifying, starting and stopping can be cancelled; a backtrack "
+				 "cloning, modifying, starting and stopping can be cancelled; a "
+				 "backtrack "
 				 "and a deletion cannot."},
 			OPTION_JSON("the jobs"),
 			OPTION_UTC,

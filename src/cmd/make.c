@@ -72,8 +72,7 @@ static bool has_server_options(const struct typed *typed)
 	       typed_value(typed, "transport") || *typed->repeats;
 }
 
-/* Others than this process are told of it, to whom a relative path means something else. */
-static void make_absolute(const char *path, char ret[PATH_MAX])
+void make_absolute(const char *path, char ret[PATH_MAX])
 {
 	char here[PATH_MAX];
 

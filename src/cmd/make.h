@@ -37,6 +37,8 @@
 
 /* --port; 0 when it was not given.  Ending. */
 int make_parse_port(const struct typed *typed, int *ret);
+/* Others than this process are told of it, to whom a relative path means something else. */
+void make_absolute(const char *path, char ret[PATH_MAX]);
 /* A cluster that was half made is taken away again, with its keeper. */
 void make_take_back(const struct typed *typed, struct progress *progress, struct talk *talk);
 

@@ -35,6 +35,12 @@ struct cluster_options {
 int cluster_make(const struct cluster_options *options, struct cluster **ret, struct problem *why);
 
 /*
+ * The clone has its volume, which is a copy of the parent's: see to it that its server lets us in
+ * as the parent's does.
+ */
+int cluster_inherit(const struct cluster *clone, const struct cluster *parent, struct problem *why);
+
+/*
  * Remove everything: what we put into the directory, the directory unless it was not empty of other
  * things, the entry. -EBUSY when a keeper runs or something of ours is still mounted: `shutdown`
  * first; -EEXIST when something else is.

@@ -389,6 +389,21 @@ int cluster_make(const struct cluster_options *asked, struct cluster **ret, stru
 	return 0;
 }
 
+int cluster_inherit(const struct cluster *clone, const struct cluster *parent, struct problem *why)
+{
+	const struct engine *engine = engine_find(parent->engine, NULL);
+	char run_dir[PATH_MAX], parent_run_dir[PATH_MAX];
+	struct engine_place place;
+
+	if (!engine || !engine->inherit)
+		return 0;
+	cluster_path(clone, "run", run_dir);
+	cluster_path(parent, "run", parent_run_dir);
+	place = (struct engine_place){
+		.run_dir = run_dir, .uid = parent->server_uid, .gid = parent->server_gid};
+	return engine->inherit(&place, parent_run_dir, why);
+}
+
 /* --- Removing --------------------------------------------------------------------------------- */
 
 /*

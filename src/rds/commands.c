@@ -14,7 +14,8 @@
 
 #define LOOK_MS 50 /* whether who asked is still there */
 
-/* --- create ----------------------------------------------------------------------------------- */
+/* --- create, clone
+ * ----------------------------------------------------------------------------------- */
 
 static bool is_texts(const json_t *value)
 {
@@ -53,6 +54,22 @@ static int check_create(const json_t *input, struct problem *why)
 	    !is_absolute(from))
 		return problem(why, -EINVAL, "\"input\" is not that of a cluster to be made");
 	return 0;
+}
+
+static int check_clone(const json_t *input, struct problem *why)
+{
+	const char *of = NULL, *directory = NULL;
+	json_t *at = NULL;
+	json_error_t error;
+	int port, thin, start;
+
+	if (json_unpack_ex((json_t *)input, &error, 0, "{s:s, s:o, s:i, s:b, s:b, s?s !}", "of",
+			   &of, "at", &at, "port", &port, "thin", &thin, "start", &start,
+			   "directory", &directory) < 0)
+		return problem(why, -EINVAL, "\"input\": %s", error.text);
+	if (!json_is_object(at) || !is_absolute(directory))
+		return problem(why, -EINVAL, "\"input\" is not that of a clone");
+	return cluster_check_name(of, why);
 }
 
 static int put_new(sqlite3 *db, int64_t id, void *arg)
@@ -151,6 +168,7 @@ static const struct {
 		     struct problem *why);
 } commands[] = {
 	{"create", check_create, begin_new},
+	{"clone", check_clone, begin_new},
 	{"delete", check_nothing, begin_delete},
 };
 

@@ -289,7 +289,7 @@ static int run_make(void *userdata, struct job *job, struct problem *why)
 	return r < 0 ? problem_errno(why, r, "it cannot be recorded") : make(job, why);
 }
 
-static int undo_make(void *userdata, struct job *job, struct problem *why)
+int rds_undo_make(void *userdata, struct job *job, struct problem *why)
 {
 	struct rds *rds = userdata;
 
@@ -354,8 +354,8 @@ static int run_master(void *userdata, struct job *job, struct problem *why)
 
 /* --- The end ---------------------------------------------------------------------------------- */
 
-static int end(void *userdata, struct job *job, enum job_state state, const struct problem *why,
-	       sqlite3 *db)
+int rds_end_make(void *userdata, struct job *job, enum job_state state, const struct problem *why,
+		 sqlite3 *db)
 {
 	CLEANUP(record) struct record record = {0};
 	char message[512];
@@ -377,7 +377,7 @@ static int end(void *userdata, struct job *job, enum job_state state, const stru
 }
 
 static const struct job_step steps[] = {
-	{"make", run_make, undo_make},
+	{"make", run_make, rds_undo_make},
 	{"fill", run_fill},
 	{"master", run_master},
 	{NULL},
@@ -388,5 +388,5 @@ const struct job_kind create_kind = {.name = "create",
 				     .resume = true,
 				     .cancellable = true,
 				     .secret = "verifier",
-				     .end = end,
+				     .end = rds_end_make,
 				     .ended = rds_job_ended};

@@ -4,6 +4,7 @@
  * rds.c         the whole: kinds of jobs, operations, start and stop
  * describe.c    finding the cluster that a call means; lists, filters, pages
  * create.c      CreateDBCluster, and the job that makes one
+ * clone.c       the job that makes one out of another
  * commands.c    what `unspill` has done as a job
  * changes.c     ModifyDBCluster
  * backtracks.c  BacktrackDBCluster, DescribeDBClusterBacktracks
@@ -75,8 +76,8 @@ bool rds_is_taken(const char *name);
 
 /* --- the rest --------------------------------------------------------------------------------- */
 
-extern const struct job_kind create_kind, modify_kind, backtrack_kind, start_kind, stop_kind,
-	delete_kind;
+extern const struct job_kind create_kind, clone_kind, modify_kind, backtrack_kind, start_kind,
+	stop_kind, delete_kind;
 
 int create_cluster(void *userdata, struct aws_call *call, json_t **ret);
 int create_touch(void *userdata, struct aws_call *call, struct aws_touched *ret);
@@ -95,6 +96,11 @@ int describe_global_clusters(void *userdata, struct aws_call *call, json_t **ret
 
 /* What tags may be. */
 extern const struct aws_tag_rules rds_tag_rules;
+
+/* Of jobs that make a cluster: what was made goes; it is made, or there is none. */
+int rds_undo_make(void *userdata, struct job *job, struct problem *why);
+int rds_end_make(void *userdata, struct job *job, enum job_state state, const struct problem *why,
+		 sqlite3 *db);
 
 /* After a job: read anew what there is, ask its keeper, and it is doing nothing any more. */
 void rds_job_ended(void *userdata, struct job *job, enum job_state state,

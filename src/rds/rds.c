@@ -9,8 +9,9 @@
 #include <poll.h>
 #include <string.h>
 
-static const struct job_kind *const kinds[] = {
-	&create_kind, &modify_kind, &backtrack_kind, &start_kind, &stop_kind, &delete_kind, NULL};
+static const struct job_kind *const kinds[] = {&create_kind,    &clone_kind, &modify_kind,
+					       &backtrack_kind, &start_kind, &stop_kind,
+					       &delete_kind,    NULL};
 
 static const struct aws_filter cluster_filters[] = {
 	{"clone-group-id"}, /* no cluster here has one, nor a domain */
@@ -56,8 +57,9 @@ static const char *doing_of(const char *kind)
 	static const struct {
 		const char *kind, *doing;
 	} words[] = {
-		{"create", "creating"}, {"modify", "modifying"}, {"backtrack", "backtracking"},
-		{"start", "starting"},  {"stop", "stopping"},    {"delete", "deleting"},
+		{"create", "creating"},        {"clone", "creating"}, {"modify", "modifying"},
+		{"backtrack", "backtracking"}, {"start", "starting"}, {"stop", "stopping"},
+		{"delete", "deleting"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)

@@ -44,6 +44,8 @@ struct jobs *rds_jobs(struct rds *rds);
  *
  * "create": {"engine", "window_us", "port" (0: any), "directory", "bind", "transport",
  * "server_options": [...], "from": a data directory to import}, the last five where they are said;
+ * "clone": {"of": another's name, "at": a moment as docs/control.md has it, "port" (0: any),
+ * "thin", "start", "directory" where it is said}, and *ret is {"moment", "now"} of the other;
  * "delete": {}.
  */
 enum rds_wish {

@@ -75,12 +75,20 @@ def commands(one):
     one.run("backtrack", "shop", "--to", "mark:here", "--dry-run")
     one.run("backtrack", "shop", "--to", "mark:here", "--yes")
     one.run("backtracks", "shop", "--json")
+    one.run("clone", "shop", "twin", "--port", PORTS[3])
+    one.run("clone", "shop", "twin")
+    one.run("clone", "shop", "never", "--at", "2001-01-01")
+    one.run("clone", "nobody", "never")
     one.run("modify", "shop", "--backtrack-window", "1h")
     one.run("modify", "shop", "--backtrack-window", "never")
     one.run("stop", "shop")
     one.run("stop", "shop")
     one.run("status", "shop", "--json")
     one.run("backtracks", "shop")
+    one.run("clone", "shop", "then", "--at", "mark:here", "--no-start", "--thin", "--json", "--dir", os.path.join(one.files, "then"))
+    one.run("delete", "shop", "--yes")
+    one.run("delete", "twin", "--yes")
+    one.run("delete", "then", "--yes")
     one.run("export", "shop", "--to", plain)
     one.run("import", "copy", "--engine", "postgresql", "--port", PORTS[2], "--from", plain, "--json")
     one.run("import", "other", "--engine", "postgresql", "--port", PORTS[1], "--from", os.path.join(one.files, "none"))
@@ -119,7 +127,7 @@ def without_serve_commands_do_their_own_work():
     note_time(start, one.name)
     told[one.name] = one.said
     good = [words[0] for words, code, *_ in one.said if code == 0]
-    check({"create", "import", "list", "status", "moments", "backtracks", "backtrack", "mark", "modify", "delete"} <= set(good), good)
+    check({"create", "import", "list", "status", "moments", "backtracks", "backtrack", "clone", "mark", "modify", "delete"} <= set(good), good)
     check(one.said[0][2].startswith("  making the volume: TOOK\n  starting its keeper: TOOK\n  installing the database: TOOK\n"), one.said[0])
     note(f"{len(one.said)} commands, {len(good)} of which go well")
 
@@ -133,8 +141,9 @@ def beside_serve_they_print_the_same_and_are_its_jobs():
     compare(one)
     jobs = [(job["kind"], job["subject"], job["state"]) for job in reversed(serving.unspill.json("jobs")["jobs"])]
     done = [job for job in jobs if job[2] == "done"]
-    check(done == [("create", "shop", "done"), ("create", "copy", "done"), ("delete", "copy", "done"), ("delete", "shop", "done")], jobs)
-    check({job[:2] for job in jobs if job[2] == "failed"} == {("create", "other")}, jobs)
+    check(done == [("create", "shop", "done"), ("clone", "twin", "done"), ("clone", "then", "done"), ("delete", "twin", "done"),
+                   ("delete", "then", "done"), ("create", "copy", "done"), ("delete", "copy", "done"), ("delete", "shop", "done")], jobs)
+    check({job[:2] for job in jobs if job[2] == "failed"} == {("create", "other"), ("clone", "never")}, jobs)
     log = serving.log()
     for words in ("create of 'shop' is done", "backtrack of 'shop' is done", "delete of 'copy' is done", "user 0: mark of 'shop'"):
         check(words in log, f"{words}: {log}")
@@ -229,7 +238,9 @@ def a_serve_that_does_not_answer_stops_nobody():
     expected = serving.unspill.run("list").stdout
     serving.process.send_signal(signal.SIGSTOP)
     try:
+        start = time.monotonic()
         check(serving.unspill.run("list", timeout=10).stdout == expected, "another list")
+        check(time.monotonic() - start > 0.4, "it was not asked at all")
         check(serving.unspill.run("mark", "shop", "now", timeout=20).returncode == 0, "no mark")
         serving.unspill.run("delete", "shop", "--yes", timeout=30)
     finally:
