@@ -106,6 +106,9 @@ struct aws_handler {
 	/* NULL: it touches "*".  May end with a fault (there is no such thing), which is what is
 	 * then answered only where the call would be allowed for "*". */
 	int (*touch)(void *userdata, struct aws_call *call, struct aws_touched *ret);
+	/* It is answered from memory and waits for nobody, so it may be where others' requests
+	 * wait for it. */
+	bool quick;
 	/* Everybody who is known may, whatever the policies say (sts:GetCallerIdentity). */
 	bool for_all;
 	/* The answer's list is the whole one, to be cut into pages by this member (aws_page());

@@ -416,8 +416,8 @@ int iam_list_tags(struct identity *identity, struct aws_call *call, json_t **ret
 
 /* ---- the table ---------------------------------------------------------------------------- */
 
-static int look(struct identity *identity, struct aws_call *call, json_t **ret,
-		iam_operation *operation)
+int iam_look(struct identity *identity, struct aws_call *call, json_t **ret,
+	     iam_operation *operation)
 {
 	int r;
 
@@ -473,38 +473,38 @@ HANDLER(DeleteUserPolicy, change, iam_delete_inline)
 HANDLER(DetachGroupPolicy, change, iam_detach)
 HANDLER(DetachRolePolicy, change, iam_detach)
 HANDLER(DetachUserPolicy, change, iam_detach)
-HANDLER(GetAccessKeyLastUsed, look, iam_get_access_key_last_used)
-HANDLER(GetAccountAuthorizationDetails, look, iam_get_account_authorization_details)
-HANDLER(GetAccountPasswordPolicy, look, iam_get_account_password_policy)
-HANDLER(GetAccountSummary, look, iam_get_account_summary)
-HANDLER(GetContextKeysForCustomPolicy, look, iam_context_keys_custom)
-HANDLER(GetContextKeysForPrincipalPolicy, look, iam_context_keys_principal)
-HANDLER(GetGroup, look, iam_get_group)
-HANDLER(GetGroupPolicy, look, iam_get_inline)
-HANDLER(GetPolicy, look, iam_get_policy)
-HANDLER(GetPolicyVersion, look, iam_get_policy_version)
-HANDLER(GetRole, look, iam_get_role)
-HANDLER(GetRolePolicy, look, iam_get_inline)
-HANDLER(GetUser, look, iam_get_user)
-HANDLER(GetUserPolicy, look, iam_get_inline)
-HANDLER(ListAccessKeys, look, iam_list_access_keys)
-HANDLER(ListAccountAliases, look, iam_list_account_aliases)
-HANDLER(ListAttachedGroupPolicies, look, iam_list_attached)
-HANDLER(ListAttachedRolePolicies, look, iam_list_attached)
-HANDLER(ListAttachedUserPolicies, look, iam_list_attached)
-HANDLER(ListEntitiesForPolicy, look, iam_list_entities_for_policy)
-HANDLER(ListGroupPolicies, look, iam_list_inline)
-HANDLER(ListGroups, look, iam_list_groups)
-HANDLER(ListGroupsForUser, look, iam_list_groups_for_user)
-HANDLER(ListPolicies, look, iam_list_policies)
-HANDLER(ListPolicyTags, look, iam_list_tags)
-HANDLER(ListPolicyVersions, look, iam_list_policy_versions)
-HANDLER(ListRolePolicies, look, iam_list_inline)
-HANDLER(ListRoleTags, look, iam_list_tags)
-HANDLER(ListRoles, look, iam_list_roles)
-HANDLER(ListUserPolicies, look, iam_list_inline)
-HANDLER(ListUserTags, look, iam_list_tags)
-HANDLER(ListUsers, look, iam_list_users)
+HANDLER(GetAccessKeyLastUsed, iam_look, iam_get_access_key_last_used)
+HANDLER(GetAccountAuthorizationDetails, iam_look, iam_get_account_authorization_details)
+HANDLER(GetAccountPasswordPolicy, iam_look, iam_get_account_password_policy)
+HANDLER(GetAccountSummary, iam_look, iam_get_account_summary)
+HANDLER(GetContextKeysForCustomPolicy, iam_look, iam_context_keys_custom)
+HANDLER(GetContextKeysForPrincipalPolicy, iam_look, iam_context_keys_principal)
+HANDLER(GetGroup, iam_look, iam_get_group)
+HANDLER(GetGroupPolicy, iam_look, iam_get_inline)
+HANDLER(GetPolicy, iam_look, iam_get_policy)
+HANDLER(GetPolicyVersion, iam_look, iam_get_policy_version)
+HANDLER(GetRole, iam_look, iam_get_role)
+HANDLER(GetRolePolicy, iam_look, iam_get_inline)
+HANDLER(GetUser, iam_look, iam_get_user)
+HANDLER(GetUserPolicy, iam_look, iam_get_inline)
+HANDLER(ListAccessKeys, iam_look, iam_list_access_keys)
+HANDLER(ListAccountAliases, iam_look, iam_list_account_aliases)
+HANDLER(ListAttachedGroupPolicies, iam_look, iam_list_attached)
+HANDLER(ListAttachedRolePolicies, iam_look, iam_list_attached)
+HANDLER(ListAttachedUserPolicies, iam_look, iam_list_attached)
+HANDLER(ListEntitiesForPolicy, iam_look, iam_list_entities_for_policy)
+HANDLER(ListGroupPolicies, iam_look, iam_list_inline)
+HANDLER(ListGroups, iam_look, iam_list_groups)
+HANDLER(ListGroupsForUser, iam_look, iam_list_groups_for_user)
+HANDLER(ListPolicies, iam_look, iam_list_policies)
+HANDLER(ListPolicyTags, iam_look, iam_list_tags)
+HANDLER(ListPolicyVersions, iam_look, iam_list_policy_versions)
+HANDLER(ListRolePolicies, iam_look, iam_list_inline)
+HANDLER(ListRoleTags, iam_look, iam_list_tags)
+HANDLER(ListRoles, iam_look, iam_list_roles)
+HANDLER(ListUserPolicies, iam_look, iam_list_inline)
+HANDLER(ListUserTags, iam_look, iam_list_tags)
+HANDLER(ListUsers, iam_look, iam_list_users)
 HANDLER(PutGroupPolicy, change, iam_put_inline)
 HANDLER(PutRolePermissionsBoundary, change, iam_put_boundary)
 HANDLER(PutRolePolicy, change, iam_put_inline)
@@ -512,8 +512,8 @@ HANDLER(PutUserPermissionsBoundary, change, iam_put_boundary)
 HANDLER(PutUserPolicy, change, iam_put_inline)
 HANDLER(RemoveUserFromGroup, change, iam_remove_user_from_group)
 HANDLER(SetDefaultPolicyVersion, change, iam_set_default_policy_version)
-HANDLER(SimulateCustomPolicy, look, iam_simulate_custom)
-HANDLER(SimulatePrincipalPolicy, look, iam_simulate_principal)
+HANDLER(SimulateCustomPolicy, iam_look, iam_simulate_custom)
+HANDLER(SimulatePrincipalPolicy, iam_look, iam_simulate_principal)
 HANDLER(TagPolicy, change, iam_tag)
 HANDLER(TagRole, change, iam_tag)
 HANDLER(TagUser, change, iam_tag)
@@ -530,8 +530,9 @@ HANDLER(UpdateUser, change, iam_update_user)
 
 #define ENTRY(name) {#name, handle_##name, touch_target}
 #define SELF(name) {#name, handle_##name, touch_self}
+#define READ(name) {#name, handle_##name, touch_target, .quick = true}
 /* The list is answered whole; the front door cuts it into pages by that member. */
-#define PAGED(name, member) {#name, handle_##name, touch_target, false, member}
+#define PAGED(name, member) {#name, handle_##name, touch_target, .quick = true, .mark = member}
 
 static const struct aws_handler handlers[] = {
 	ENTRY(AddUserToGroup),
@@ -561,32 +562,32 @@ static const struct aws_handler handlers[] = {
 	ENTRY(DetachGroupPolicy),
 	ENTRY(DetachRolePolicy),
 	ENTRY(DetachUserPolicy),
-	{"GetAccessKeyLastUsed", handle_GetAccessKeyLastUsed, touch_key_user},
-	ENTRY(GetAccountAuthorizationDetails),
-	ENTRY(GetAccountPasswordPolicy),
-	ENTRY(GetAccountSummary),
-	ENTRY(GetContextKeysForCustomPolicy),
-	ENTRY(GetContextKeysForPrincipalPolicy),
+	{"GetAccessKeyLastUsed", handle_GetAccessKeyLastUsed, touch_key_user, .quick = true},
+	READ(GetAccountAuthorizationDetails),
+	READ(GetAccountPasswordPolicy),
+	READ(GetAccountSummary),
+	READ(GetContextKeysForCustomPolicy),
+	READ(GetContextKeysForPrincipalPolicy),
 	PAGED(GetGroup, "UserName"),
-	ENTRY(GetGroupPolicy),
-	ENTRY(GetPolicy),
-	ENTRY(GetPolicyVersion),
-	ENTRY(GetRole),
-	ENTRY(GetRolePolicy),
-	SELF(GetUser),
-	ENTRY(GetUserPolicy),
-	{"ListAccessKeys", handle_ListAccessKeys, touch_self, false, "AccessKeyId"},
+	READ(GetGroupPolicy),
+	READ(GetPolicy),
+	READ(GetPolicyVersion),
+	READ(GetRole),
+	READ(GetRolePolicy),
+	{"GetUser", handle_GetUser, touch_self, .quick = true},
+	READ(GetUserPolicy),
+	{"ListAccessKeys", handle_ListAccessKeys, touch_self, .quick = true, .mark = "AccessKeyId"},
 	PAGED(ListAccountAliases, ""),
 	PAGED(ListAttachedGroupPolicies, "PolicyArn"),
 	PAGED(ListAttachedRolePolicies, "PolicyArn"),
 	PAGED(ListAttachedUserPolicies, "PolicyArn"),
-	ENTRY(ListEntitiesForPolicy),
+	READ(ListEntitiesForPolicy),
 	PAGED(ListGroupPolicies, ""),
 	PAGED(ListGroups, "GroupName"),
 	PAGED(ListGroupsForUser, "GroupName"),
 	PAGED(ListPolicies, "Arn"),
 	PAGED(ListPolicyTags, "Key"),
-	ENTRY(ListPolicyVersions),
+	READ(ListPolicyVersions),
 	PAGED(ListRolePolicies, ""),
 	PAGED(ListRoleTags, "Key"),
 	PAGED(ListRoles, "RoleName"),

@@ -12,6 +12,10 @@
 
 typedef int iam_operation(struct identity *identity, struct aws_call *call, json_t **ret);
 
+/* One that looks: with identity.lock held. */
+int iam_look(struct identity *identity, struct aws_call *call, json_t **ret,
+	     iam_operation *operation);
+
 /* How things of a kind are called. */
 struct iam_words {
 	const char *name_member; /* "UserName" */

@@ -1,4 +1,5 @@
 #include "identity/principal.h"
+#include "aws/tags.h"
 #include "aws/text.h"
 #include "base/alloc.h"
 #include "identity/session.h"
@@ -118,24 +119,29 @@ bool principal_find(const struct identity *identity, const struct aws_caller *ca
 
 /* ---- context ------------------------------------------------------------------------------ */
 
-/* [{"Key": ..., "Value": ...}, ...] as PREFIXKEY: value; with `keys`, each key for that one. */
-static void add_tags(struct context *context, const char *prefix, const json_t *tags,
-		     const char *keys)
+/* {"Key": "Value"} as PREFIXKEY: value; where `missing`, only those that are not there yet. */
+static void add_tags(struct context *context, const char *prefix, json_t *tags, bool missing)
 {
-	size_t i;
-	json_t *tag;
+	struct context_values values;
+	const char *key;
+	json_t *value;
 
-	json_array_foreach (tags, i, tag) {
-		const char *key = json_string_value(json_object_get(tag, "Key"));
+	json_object_foreach (tags, key, value) {
 		CLEANUP(free) char *name = NULL;
 
-		if (!key)
-			continue;
 		xcheck(asprintf(&name, "%s%s", prefix, key) < 0 ? NULL : name);
-		context_add(context, name, json_string_value(json_object_get(tag, "Value")));
-		if (keys)
-			context_add(context, keys, key);
+		if (!missing || !context_find(&context->policy, name, &values))
+			context_add(context, name, json_string_value(value));
 	}
+}
+
+/* Of a user or role; what a session says of itself goes before it. */
+static void add_party_tags(struct context *context, const struct entity *party)
+{
+	json_t *tags = aws_tags_object(json_object_get(party->data, "Tags"));
+
+	add_tags(context, "aws:PrincipalTag/", tags, true);
+	json_decref(tags);
 }
 
 void principal_context_of(const struct entity *party, struct context *context)
@@ -148,22 +154,14 @@ void principal_context_of(const struct entity *party, struct context *context)
 		context_add(context, "aws:username", party->name);
 		context_add(context, "aws:userid", party->id);
 	}
-	add_tags(context, "aws:PrincipalTag/", json_object_get(party->data, "Tags"), NULL);
+	add_party_tags(context, party);
 }
 
-/* What a session says of itself goes before what its role or user is tagged with. */
 static void add_session(struct context *context, const struct session *session)
 {
 	char issued[AWS_TEXT_MAX];
-	const char *key;
-	json_t *value;
 
-	json_object_foreach (json_object_get(session->claims, "Tags"), key, value) {
-		CLEANUP(free) char *name = NULL;
-
-		xcheck(asprintf(&name, "aws:PrincipalTag/%s", key) < 0 ? NULL : name);
-		context_add(context, name, json_string_value(value));
-	}
+	add_tags(context, "aws:PrincipalTag/", json_object_get(session->claims, "Tags"), false);
 	aws_time_format((double)json_integer_value(json_object_get(session->claims, "Issued")) /
 				1e6,
 			true, issued);
@@ -194,12 +192,24 @@ static void add_caller(struct context *context, const struct who *who, const str
 		context_add(context, "aws:username", who->party->name);
 }
 
+static void add_request_tags(struct context *context, const struct aws_call *call)
+{
+	json_t *tags = aws_tags_object(json_object_get(call->input, "Tags"));
+	const char *name;
+	json_t *key;
+	size_t i;
+
+	add_tags(context, "aws:RequestTag/", tags, false);
+	json_object_foreach (tags, name, key)
+		context_add(context, "aws:TagKeys", name);
+	json_array_foreach (json_object_get(call->input, "TagKeys"), i, key)
+		context_add(context, "aws:TagKeys", json_string_value(key));
+	json_decref(tags);
+}
+
 static void add_request(struct context *context, const struct aws_call *call)
 {
-	const json_t *keys = json_object_get(call->input, "TagKeys");
 	char text[AWS_TEXT_MAX];
-	size_t i;
-	json_t *key;
 
 	context_add(context, "aws:SourceIp", call->source_ip);
 	context_add(context, "aws:UserAgent", call->user_agent);
@@ -209,9 +219,7 @@ static void add_request(struct context *context, const struct aws_call *call)
 	context_add(context, "aws:CurrentTime", text);
 	snprintf(text, sizeof text, "%" PRId64, call->now_us / 1000000);
 	context_add(context, "aws:EpochTime", text);
-	add_tags(context, "aws:RequestTag/", json_object_get(call->input, "Tags"), "aws:TagKeys");
-	json_array_foreach (keys, i, key)
-		context_add(context, "aws:TagKeys", json_string_value(key));
+	add_request_tags(context, call);
 	/* What who hands out permissions can be bound to. */
 	context_add(context, "iam:PolicyARN",
 		    json_string_value(json_object_get(call->input, "PolicyArn")));
@@ -223,31 +231,13 @@ static void add_request(struct context *context, const struct aws_call *call)
 		    json_string_value(json_object_get(call->input, "RoleSessionName")));
 }
 
-/* Tags of the role or user that the session has none of its own for. */
-static void add_party_tags(struct context *context, const json_t *tags)
-{
-	size_t i;
-	json_t *tag;
-
-	json_array_foreach (tags, i, tag) {
-		const char *key = json_string_value(json_object_get(tag, "Key"));
-		struct context_values values;
-		CLEANUP(free) char *name = NULL;
-
-		xcheck(asprintf(&name, "aws:PrincipalTag/%s", key ? key : "") < 0 ? NULL : name);
-		if (!context_find(&context->policy, name, &values))
-			context_add(context, name,
-				    json_string_value(json_object_get(tag, "Value")));
-	}
-}
-
 void principal_context(const struct who *who, const struct aws_call *call, struct context *context)
 {
 	add_caller(context, who, call);
 	if (who->session)
 		add_session(context, who->session);
 	if (who->party && who->kind != PRINCIPAL_FEDERATED)
-		add_party_tags(context, json_object_get(who->party->data, "Tags"));
+		add_party_tags(context, who->party);
 	add_request(context, call);
 }
 

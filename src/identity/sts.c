@@ -343,21 +343,10 @@ static int get_access_key_info(struct identity *identity, struct aws_call *call,
 
 /* ---- the table ---------------------------------------------------------------------------- */
 
-static int look(struct identity *identity, struct aws_call *call, json_t **ret,
-		iam_operation *operation)
-{
-	int r;
-
-	pthread_rwlock_rdlock(&identity->lock);
-	r = operation(identity, call, ret);
-	pthread_rwlock_unlock(&identity->lock);
-	return r;
-}
-
 #define HANDLER(name, operation)                                                      \
 	static int handle_##name(void *userdata, struct aws_call *call, json_t **ret) \
 	{                                                                             \
-		return look(userdata, call, ret, operation);                          \
+		return iam_look(userdata, call, ret, operation);                      \
 	}
 
 /* clang-format off */
@@ -372,9 +361,9 @@ HANDLER(GetSessionToken, get_session_token)
  * know. */
 const struct aws_handler sts_handlers[] = {
 	{"AssumeRole", handle_AssumeRole, .for_all = true},
-	{"GetAccessKeyInfo", handle_GetAccessKeyInfo, .for_all = false},
-	{"GetCallerIdentity", handle_GetCallerIdentity, .for_all = true},
-	{"GetFederationToken", handle_GetFederationToken, .for_all = false},
-	{"GetSessionToken", handle_GetSessionToken, .for_all = true},
+	{"GetAccessKeyInfo", handle_GetAccessKeyInfo, .quick = true},
+	{"GetCallerIdentity", handle_GetCallerIdentity, .quick = true, .for_all = true},
+	{"GetFederationToken", handle_GetFederationToken, .quick = true},
+	{"GetSessionToken", handle_GetSessionToken, .quick = true, .for_all = true},
 	{NULL},
 };

@@ -16,7 +16,6 @@ struct entry {
 	const struct aws_handler *handler; /* NULL: not at all */
 	void *userdata;
 	char *action; /* "rds:DescribeDBClusters" */
-	bool quick;   /* from memory: waits for nobody */
 };
 
 struct front {
@@ -26,14 +25,6 @@ struct front {
 };
 
 /* --- What there is ---------------------------------------------------------------------------- */
-
-/* Those that only read what is in memory are answered where the request was read. */
-static bool is_quick(const char *service, const char *operation)
-{
-	if (strcmp(service, "rds") == 0)
-		return strcmp(operation, "DescribeDBClusters") == 0;
-	return strncmp(operation, "Get", 3) == 0 || strncmp(operation, "List", 4) == 0;
-}
 
 static void add_answers(struct front *front, const struct aws_answers *answers)
 {
@@ -50,8 +41,7 @@ static void add_answers(struct front *front, const struct aws_answers *answers)
 		entry = &front->entries[operation - aws_operations];
 		assert(!entry->handler);
 		snprintf(action, sizeof action, "%s:%s", answers->service, handler->operation);
-		*entry = (struct entry){handler, answers->userdata, xstrdup(action),
-					is_quick(answers->service, handler->operation)};
+		*entry = (struct entry){handler, answers->userdata, xstrdup(action)};
 	}
 }
 
@@ -180,7 +170,7 @@ static int handle_call(struct front *front, const struct http_request *request,
 
 	if (r == 0)
 		entry = &front->entries[call.operation - aws_operations];
-	if (now && entry && entry->handler && !entry->quick) {
+	if (now && entry && entry->handler && !entry->handler->quick) {
 		aws_call_done(&call);
 		return -EAGAIN;
 	}

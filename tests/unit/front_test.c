@@ -57,7 +57,7 @@ static int start(void *userdata, struct aws_call *call, json_t **ret)
 }
 
 static const struct aws_handler handlers[] = {
-	{"DescribeDBClusters", describe, touch_cluster},
+	{"DescribeDBClusters", describe, touch_cluster, .quick = true},
 	{"StartDBCluster", start, touch_cluster},
 	{"StopDBCluster", stop, touch_cluster},
 	{NULL},
