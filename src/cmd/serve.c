@@ -208,6 +208,8 @@ const struct command command_serve = {
 		"  listen, tls_certificate, tls_key, region   as the options\n"
 		"  connections_max                            4096\n"
 		"  per_address_max                            256; not on loopback\n"
+		"  requests_per_second                        50000; of one access key, who "
+		"is told Throttling beyond\n"
 		"  log_requests                               true\n\n"
 		"SIGTERM answers the requests that have begun, and ends. SIGHUP reads the "
 		"settings, "

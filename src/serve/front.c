@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "serve/throttle.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,6 +23,7 @@ struct front {
 	struct front_options options;
 	struct entry *entries; /* one for each operation of the table */
 	atomic_bool log_requests;
+	struct throttle *throttle; /* NULL: none */
 };
 
 /* --- What there is ---------------------------------------------------------------------------- */
@@ -52,6 +54,8 @@ struct front *front_new(const struct front_options *options)
 	front->options = *options;
 	front->entries = xcalloc(aws_operation_count, sizeof *front->entries);
 	atomic_store(&front->log_requests, options->log_requests);
+	if (options->rate)
+		front->throttle = throttle_new(options->rate);
 	for (const struct aws_answers *const *answers = options->answers; *answers; answers++)
 		add_answers(front, *answers);
 	return front;
@@ -63,6 +67,7 @@ void front_free(struct front *front)
 		return;
 	for (unsigned i = 0; i < aws_operation_count; i++)
 		free(front->entries[i].action);
+	throttle_free(front->throttle);
 	free(front->entries);
 	free(front);
 }
@@ -70,6 +75,11 @@ void front_free(struct front *front)
 void front_log_requests(struct front *front, bool log)
 {
 	atomic_store(&front->log_requests, log);
+}
+
+void front_limit_rate(struct front *front, unsigned rate)
+{
+	throttle_set(front->throttle, rate);
 }
 
 /* --- One call --------------------------------------------------------------------------------- */
@@ -83,6 +93,16 @@ static int authenticate(struct front *front, const struct http_request *request,
 		return 0;
 	}
 	return identity_authenticate(front->options.identity, request, call);
+}
+
+/* Who signs is counted, so nobody is for what others send in his name. */
+static int limit(struct front *front, struct aws_call *call)
+{
+	const char *key = call->caller.access_key_id;
+
+	if (!front->throttle || !*key || throttle_take(front->throttle, key, clock_monotonic_us()))
+		return 0;
+	return aws_fault(call, "Throttling", "Rate exceeded");
 }
 
 /* What is not there is only told to those who would be allowed to see it. */
@@ -113,6 +133,8 @@ static int answer(struct front *front, const struct http_request *request, struc
 {
 	int r = authenticate(front, request, call);
 
+	if (r == 0)
+		r = limit(front, call);
 	if (r < 0)
 		return r;
 	if (!entry->handler)

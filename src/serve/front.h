@@ -1,7 +1,7 @@
 /*
  * Front: the door through which every request comes.
  *
- *	read -> authenticate -> touch -> authorize -> check -> handle -> answer
+ *	read -> authenticate -> limit -> touch -> authorize -> check -> handle -> answer
  *
  * As AWS does it: who you are comes first, then what you may, and only then what you said.  One
  *line in the log for each request: who did what to which end, and never what was said.
@@ -22,6 +22,7 @@ struct front_options {
 	/* What is answered, NULL at the end; borrowed, as long as the front is. */
 	const struct aws_answers *const *answers;
 	bool log_requests;
+	unsigned rate; /* requests a second that one access key may send; 0: any number */
 	/* For an unsigned `POST /moto-api/reset`; NULL: there is no such thing. */
 	int (*reset)(void *arg);
 	void *arg;
@@ -32,6 +33,8 @@ void front_free(struct front *front);
 DEFINE_CLEANUP(struct front *, front, front_free)
 
 void front_log_requests(struct front *front, bool log);
+/* Where there was a limit before. */
+void front_limit_rate(struct front *front, unsigned rate);
 
 /* As struct http_options has them. */
 int front_handle(const struct http_request *request, struct http_response *response, bool now,

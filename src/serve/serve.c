@@ -104,9 +104,11 @@ static void reload(struct serve *serve)
 		log_error("settings are not changed: %s", why.text);
 	} else {
 		front_log_requests(serve->front, settings.log_requests);
+		front_limit_rate(serve->front, settings.requests_per_second);
 		serve->settings.log_requests = settings.log_requests;
 		if (takes_restart(&settings, &serve->settings))
-			log_warning("address, region, limits and paths of TLS files change when "
+			log_warning("address, region, limits of connections and paths of TLS files "
+				    "change when "
 				    "serve is started again");
 		log_info("settings have been read");
 	}
@@ -213,6 +215,7 @@ static void open_front(struct serve *serve)
 		.identity = serve->identity,
 		.answers = serve->answers,
 		.log_requests = serve->settings.log_requests,
+		.rate = serve->settings.requests_per_second,
 		.reset = serve->settings.test_reset ? reset : NULL,
 		.arg = serve,
 	};

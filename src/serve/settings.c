@@ -1,5 +1,7 @@
 #include "serve/settings.h"
 
+#include "serve/throttle.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
@@ -8,6 +10,8 @@
 #define REGION "us-east-1"
 #define CONNECTIONS_MAX 4096
 #define PER_ADDRESS_MAX 256
+/* More than a client sends, and less than a large machine answers. */
+#define REQUESTS_PER_SECOND 50000
 
 void settings_init(struct settings *settings)
 {
@@ -16,6 +20,7 @@ void settings_init(struct settings *settings)
 		.region = REGION,
 		.connections_max = CONNECTIONS_MAX,
 		.per_address_max = PER_ADDRESS_MAX,
+		.requests_per_second = REQUESTS_PER_SECOND,
 		.log_requests = true,
 	};
 }
@@ -88,6 +93,8 @@ int settings_read(const char *path, struct settings *settings, struct problem *w
 		{"region", read.region, sizeof read.region},
 		{"connections_max", .number = &read.connections_max, .min = 16, .max = 100000},
 		{"per_address_max", .number = &read.per_address_max, .min = 1, .max = 100000},
+		{"requests_per_second", .number = &read.requests_per_second, .min = 1,
+		 .max = THROTTLE_MAX},
 		{"log_requests", .truth = &read.log_requests},
 		{NULL},
 	};

@@ -17,7 +17,8 @@ struct settings {
 	char tls_key[PATH_MAX];
 	char region[AWS_REGION_SIZE]; /* of clusters that were not made through serve */
 	int64_t connections_max;
-	int64_t per_address_max; /* not on loopback */
+	int64_t per_address_max;     /* not on loopback */
+	int64_t requests_per_second; /* of one access key */
 	bool log_requests;
 	bool test_reset; /* only from the command line */
 };

@@ -264,6 +264,29 @@ static void what_is_too_much_is_refused_in_the_services_words(void)
 	buffer_done(&response.body);
 }
 
+/* Also what would be refused anyway counts; the clock goes on, so the last of many is looked at. */
+static void who_asks_too_often_is_told_so_and_nobody_else_is(void)
+{
+	struct asked asked = {0};
+	int refused = 0;
+
+	front_limit_rate(front, 3);
+	for (int i = 0; i < 100 && refused < 3; i++) {
+		asked = ask_as_ana(RDS("DescribeDBClusters"), secret);
+		refused += asked.status == 400;
+	}
+	check(refused == 3 && strstr(asked.text, "<Code>Throttling</Code>"), "%s", asked.text);
+	check(strstr(asked.text, "<Message>Rate exceeded</Message>"), "%s", asked.text);
+	check(strstr(last_log, ":user/ana rds:DescribeDBClusters 400 Throttling "), "%s", last_log);
+	/* Others may, and what others say in her name is none of hers. */
+	check(ask_as_root(RDS("DescribeDBClusters")).status == 200);
+	front_limit_rate(front, 1000);
+	for (int i = 0; i < 2000; i++)
+		check(ask_as_ana(RDS("DescribeDBClusters"), "not her secret").status == 403);
+	check(ask_as_ana(RDS("DescribeDBClusters&DBClusterIdentifier=mine"), secret).status == 200);
+	handled = 0;
+}
+
 static void health_needs_no_key_and_a_reset_has_to_be_switched_on(void)
 {
 	const struct aws_answers *const none[] = {NULL};
@@ -301,7 +324,8 @@ static bool make_bed(void)
 	static struct aws_answers of_iam, of_sts;
 	static const struct aws_answers *const answers[] = {&of_iam, &of_sts, &of_rds, NULL};
 	struct identity_options options = {0};
-	struct front_options of_front = {.answers = answers, .log_requests = true, .reset = reset};
+	struct front_options of_front = {
+		.answers = answers, .log_requests = true, .rate = 50000, .reset = reset};
 	char path[128], key_path[128];
 	struct problem why;
 	struct asked asked;
@@ -353,6 +377,7 @@ int main(void)
 	RUN(only_what_is_in_memory_is_answered_at_once);
 	RUN(the_log_has_who_and_what_and_not_what_was_said);
 	RUN(what_is_too_much_is_refused_in_the_services_words);
+	RUN(who_asks_too_often_is_told_so_and_nobody_else_is);
 	RUN(health_needs_no_key_and_a_reset_has_to_be_switched_on);
 	unmake_bed();
 	return tap_done();
