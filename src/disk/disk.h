@@ -96,7 +96,8 @@ struct disk_file_ops {
 	 * follows has no more to do than to flush the device.  Everything in whole, aligned
 	 * DISK_BLOCKs.
 	 */
-	int (*write_direct)(struct disk_file *file, const void *buf, size_t size, uint64_t offset);
+	int (*write_direct)(struct disk_file *file, const struct iovec *iov, int iov_count,
+			    uint64_t offset);
 	/* fdatasync, the size included.  A failure is final: what was not yet durable may be gone.
 	 */
 	int (*sync)(struct disk_file *file);
@@ -189,10 +190,17 @@ static inline int disk_file_write(struct disk_file *file, const void *buf, size_
 
 	return file->ops->write(file, &iov, 1, offset);
 }
+static inline int disk_file_writev_direct(struct disk_file *file, const struct iovec *iov,
+					  int count, uint64_t offset)
+{
+	return file->ops->write_direct(file, iov, count, offset);
+}
 static inline int disk_file_write_direct(struct disk_file *file, const void *buf, size_t size,
 					 uint64_t offset)
 {
-	return file->ops->write_direct(file, buf, size, offset);
+	struct iovec iov = {(void *)buf, size};
+
+	return file->ops->write_direct(file, &iov, 1, offset);
 }
 static inline int disk_file_sync(struct disk_file *file)
 {

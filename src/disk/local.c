@@ -260,7 +260,7 @@ static int write_all(int fd, const void *buf, size_t size, uint64_t offset)
 	return 0;
 }
 
-static int local_write(struct disk_file *file, const struct iovec *iov, int count, uint64_t offset)
+static int writev_all(int fd, const struct iovec *iov, int count, uint64_t offset)
 {
 	size_t size = 0;
 	ssize_t n = -1;
@@ -270,7 +270,7 @@ static int local_write(struct disk_file *file, const struct iovec *iov, int coun
 	if (size == 0)
 		return 0;
 	if (count <= IOV_MAX) {
-		n = pwritev(file_of(file)->fd, iov, count, offset);
+		n = pwritev(fd, iov, count, offset);
 		if (n < 0 && errno != EINTR)
 			return -errno;
 	}
@@ -278,8 +278,8 @@ static int local_write(struct disk_file *file, const struct iovec *iov, int coun
 	/* The rest of a short write, piece by piece. */
 	for (int i = 0; i < count; i++) {
 		size_t skip = MIN((size_t)n, iov[i].iov_len);
-		int r = write_all(file_of(file)->fd, (char *)iov[i].iov_base + skip,
-				  iov[i].iov_len - skip, offset + skip);
+		int r = write_all(fd, (char *)iov[i].iov_base + skip, iov[i].iov_len - skip,
+				  offset + skip);
 
 		if (r < 0)
 			return r;
@@ -287,6 +287,11 @@ static int local_write(struct disk_file *file, const struct iovec *iov, int coun
 		offset += iov[i].iov_len;
 	}
 	return 0;
+}
+
+static int local_write(struct disk_file *file, const struct iovec *iov, int count, uint64_t offset)
+{
+	return writev_all(file_of(file)->fd, iov, count, offset);
 }
 
 /* A second descriptor of the same file, past the page cache; -1 where that does not exist. */
@@ -306,7 +311,7 @@ static int direct_fd_of(struct local_file *file)
 	return fd;
 }
 
-static int local_write_direct(struct disk_file *base_file, const void *buf, size_t size,
+static int local_write_direct(struct disk_file *base_file, const struct iovec *iov, int count,
 			      uint64_t offset)
 {
 	struct local_file *file = file_of(base_file);
@@ -314,11 +319,11 @@ static int local_write_direct(struct disk_file *base_file, const void *buf, size
 	int r;
 
 	if (fd >= 0) {
-		r = write_all(fd, buf, size, offset);
+		r = writev_all(fd, iov, count, offset);
 		if (r != -EINVAL) /* bigger blocks than ours below */
 			return r;
 	}
-	return write_all(file->fd, buf, size, offset);
+	return writev_all(file->fd, iov, count, offset);
 }
 
 static int local_sync(struct disk_file *file)

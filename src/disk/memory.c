@@ -497,15 +497,14 @@ static int memory_write(struct disk_file *file, const struct iovec *iov, int cou
 	return end(memory, r);
 }
 
-static int memory_write_direct(struct disk_file *file, const void *buf, size_t size,
+static int memory_write_direct(struct disk_file *file, const struct iovec *iov, int count,
 			       uint64_t offset)
 {
-	struct memory *memory = file_of(file)->memory;
-	enum verdict verdict = begin(memory);
-
-	assert(size % DISK_BLOCK == 0 && offset % DISK_BLOCK == 0 &&
-	       (uintptr_t)buf % DISK_BLOCK == 0);
-	return end(memory, write_bytes(file_of(file), verdict, buf, size, offset));
+	assert(offset % DISK_BLOCK == 0);
+	for (int i = 0; i < count; i++)
+		assert(iov[i].iov_len % DISK_BLOCK == 0 &&
+		       (uintptr_t)iov[i].iov_base % DISK_BLOCK == 0);
+	return memory_write(file, iov, count, offset);
 }
 
 static int memory_write_zeros(struct disk_file *file, uint64_t offset, uint64_t size)

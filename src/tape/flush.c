@@ -94,30 +94,30 @@ static void ring_get(const struct tape *tape, uint64_t lsn, void *data, size_t s
 	memcpy((uint8_t *)data + first, tape->ring, size - first);
 }
 
-static int write_bulk(const struct tape *tape, struct disk_file *file, const void *data,
-		      uint64_t size, uint64_t offset)
+/* The ring's bytes [at, stop), which may go round its end; how many pieces. */
+static int show_ring(const struct tape *tape, uint64_t at, uint64_t stop, struct iovec iov[2])
 {
-	return tape->options.bulk_cached ? disk_file_write(file, data, size, offset)
-					 : disk_file_write_direct(file, data, size, offset);
+	uint64_t from = tape_ring_at(tape, at);
+	uint64_t first = MIN(stop - at, tape->options.ring_bytes - from);
+
+	iov[0] = (struct iovec){tape->ring + from, first};
+	iov[1] = (struct iovec){tape->ring, stop - at - first};
+	return iov[1].iov_len ? 2 : 1;
 }
 
-/* [at, stop), whole blocks, go to the disk from the ring itself. */
-static int write_from_ring(struct tape *tape, uint64_t at, uint64_t stop)
+/* `bulk` pieces of many whole blocks, and one of a few that are waited for, as one write if can be.
+ */
+static int write_pieces(const struct tape *tape, struct iovec *iov, int bulk, uint64_t offset)
 {
-	const struct segment *segment = tape->active;
-	int r = 0;
+	struct disk_file *file = tape->active->file;
+	int r;
 
-	pthread_mutex_unlock(&tape->lock);
-	while (at < stop && r == 0) {
-		uint64_t from = tape_ring_at(tape, at);
-		uint64_t n = MIN(stop - at, tape->options.ring_bytes - from);
-
-		r = write_bulk(tape, segment->file, tape->ring + from, n,
-			       at - segment->summary.lsn);
-		at += n;
-	}
-	pthread_mutex_lock(&tape->lock);
-	return r;
+	if (!bulk || !tape->options.bulk_cached)
+		return disk_file_writev_direct(file, iov, bulk + 1, offset);
+	r = disk_file_writev(file, iov, bulk, offset);
+	for (int i = 0; i < bulk; i++)
+		offset += iov[i].iov_len;
+	return r < 0 ? r : disk_file_writev_direct(file, iov + bulk, 1, offset);
 }
 
 /*
@@ -126,23 +126,20 @@ static int write_from_ring(struct tape *tape, uint64_t at, uint64_t stop)
  */
 static int write_piece(struct tape *tape, uint64_t at, uint64_t stop)
 {
-	const struct segment *segment = tape->active;
-	uint64_t size;
-	int r;
+	uint64_t offset = at - tape->active->summary.lsn, size;
+	struct iovec iov[3];
+	int bulk = 0, r;
 
 	if (stop - at > TAPE_BOUNCE_BYTES) {
-		r = write_from_ring(tape, at, ALIGN_DOWN(stop, DISK_BLOCK));
-		if (r < 0)
-			return r;
+		bulk = show_ring(tape, at, ALIGN_DOWN(stop, DISK_BLOCK), iov);
 		at = ALIGN_DOWN(stop, DISK_BLOCK);
 	}
 	size = ALIGN_UP(stop - at, (uint64_t)DISK_BLOCK);
-	if (size == 0)
-		return 0;
 	ring_get(tape, at, tape->bounce, stop - at);
 	memset(tape->bounce + (stop - at), 0, size - (stop - at));
+	iov[bulk] = (struct iovec){tape->bounce, size};
 	pthread_mutex_unlock(&tape->lock);
-	r = disk_file_write_direct(segment->file, tape->bounce, size, at - segment->summary.lsn);
+	r = write_pieces(tape, iov, bulk, offset);
 	pthread_mutex_lock(&tape->lock);
 	return r;
 }
@@ -186,6 +183,37 @@ static void sync_on(struct tape *tape)
 		pthread_cond_signal(&tape->work);
 	else if (!tape->threaded)
 		segments_seal(tape);
+}
+
+/* So much at a time that who comes meanwhile need not wait long. */
+#define FILL_BYTES (UINT64_C(1) << 20)
+
+/*
+ * Who writes waits for us, so the segment stays the active one, or at least is not sealed: what
+ * comes after it cannot become durable.
+ */
+bool flush_fill(struct tape *tape)
+{
+	struct segment *segment = tape->active;
+	uint64_t stop = tape->next_lsn, from;
+	int r;
+
+	if (!segment || tape->writing || tape->broken)
+		return false;
+	from = MAX(segment->blank_from, ALIGN_UP(tape->end, (uint64_t)DISK_BLOCK));
+	segment->blank_from = from = MIN(from, stop);
+	stop = MIN(stop, from + FILL_BYTES);
+	if (from == stop)
+		return false;
+	tape->writing = true;
+	pthread_mutex_unlock(&tape->lock);
+	r = disk_file_write_zeros(segment->file, from - segment->summary.lsn, stop - from);
+	pthread_mutex_lock(&tape->lock);
+	tape->writing = false;
+	/* They only make writing faster: if the disk is broken, who writes will learn it. */
+	segment->blank_from = r < 0 ? UINT64_MAX : stop;
+	call_waiters(tape);
+	return true;
 }
 
 int flush_upto(struct tape *tape, uint64_t upto, enum flush_stage stage)

@@ -37,6 +37,7 @@ struct segment {
 	enum segment_state state;
 	struct index *index;    /* NULL: in the file */
 	struct disk_file *file; /* for writing, of an active or full one */
+	uint64_t blank_from;    /* from here on its room was taken but never written */
 	struct pack *pack;      /* of a sealed one: it is in there, and has no file of its own */
 };
 
@@ -70,6 +71,9 @@ struct tape {
 	struct segment *active; /* NULL: the next record begins a segment */
 	uint64_t next_lsn;      /* the segment after the active one */
 	struct disk_file *next; /* prepared for it, or NULL */
+	bool next_blank;        /* its room was taken but never written */
+	int64_t begun_us;       /* when the active one was, by the records' clock */
+	bool hurried;           /* the one before was filled in no time */
 	struct spare spares[TAPE_SPARES];
 	bool preparing, sealing;
 	bool writing, syncing; /* a stage of flush.c is being worked */
@@ -137,6 +141,13 @@ enum flush_stage { FLUSH_WRITTEN, FLUSH_DURABLE };
  * error that broke the tape.  Lock held, dropped meanwhile.
  */
 int flush_upto(struct tape *tape, uint64_t upto, enum flush_stage stage);
+
+/*
+ * Write some of the zeros that were left out when the active segment was made in a hurry: see
+ * spares_prepare().  False when there is nothing of that to do, or somebody is writing.  Lock held,
+ * dropped meanwhile.
+ */
+bool flush_fill(struct tape *tape);
 
 /* --- segments.c: all with the lock held --------------------------------------------------- */
 

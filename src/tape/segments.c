@@ -13,6 +13,7 @@ struct segment *segment_new(uint64_t lsn)
 	struct segment *segment = xcalloc(1, sizeof *segment);
 
 	segment->summary.lsn = segment->summary.end = lsn;
+	segment->blank_from = UINT64_MAX;
 	return segment;
 }
 

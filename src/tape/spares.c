@@ -58,8 +58,12 @@ int spares_room_for(struct tape *tape, uint64_t bytes)
 	return space.bytes_free < needed ? -ENOSPC : 0;
 }
 
-/* Zeros, really written and durable: a flush inside them is one write and changes no metadata. */
-static int fill_new(struct tape *tape)
+/*
+ * Zeros, really written and durable: a flush inside them is one write and changes no metadata.
+ * `blank`: only their room.  They would take as long to write as what somebody who is in a hurry
+ * wants to write there, and he asks for a flush only now and then.
+ */
+static int fill_new(struct tape *tape, bool blank)
 {
 	CLEANUP(disk_file) struct disk_file *file = NULL;
 	int r;
@@ -70,19 +74,20 @@ static int fill_new(struct tape *tape)
 	r = disk_file_truncate(file, 0);
 	if (r < 0)
 		return r;
-	r = disk_file_write_zeros(file, 0, tape->options.segment_bytes);
+	r = blank ? disk_file_allocate(file, 0, tape->options.segment_bytes)
+		  : disk_file_write_zeros(file, 0, tape->options.segment_bytes);
 	if (r < 0)
 		return r;
 	return disk_file_sync(file);
 }
 
-static int make_new(struct tape *tape)
+static int make_new(struct tape *tape, bool blank)
 {
 	int r = spares_room_for(tape, tape->options.segment_bytes);
 
 	if (r < 0)
 		return r;
-	r = fill_new(tape);
+	r = fill_new(tape, blank);
 	if (r < 0)
 		(void)disk_remove(tape->disk, TAPE_NEW_NAME);
 	return r;
@@ -186,7 +191,7 @@ static int use_room(struct tape *tape, size_t kept, uint64_t lsn)
 	if (spares_count(tape, SPARE_READY) + not_held(tape) <= kept)
 		return -ENOSPC;
 	pthread_mutex_unlock(&tape->lock);
-	r = fill_new(tape);
+	r = fill_new(tape, false);
 	if (r == 0)
 		r = make_segment(tape, TAPE_NEW_NAME, lsn, &file);
 	else
@@ -200,16 +205,18 @@ static int use_room(struct tape *tape, size_t kept, uint64_t lsn)
 static int prepare_from_plenty(struct tape *tape, uint64_t lsn)
 {
 	bool recycle = spares_count(tape, SPARE_READY) > tape->options.spares_held;
+	bool blank = tape->hurried && !recycle;
 	struct disk_file *file = NULL;
 	int r;
 
 	pthread_mutex_unlock(&tape->lock);
 	/* A spare takes no room, but with the reserve begun it is not for growth. */
-	r = recycle ? spares_room_for(tape, 0) : make_new(tape);
+	r = recycle ? spares_room_for(tape, 0) : make_new(tape, blank);
 	if (r == 0 && !recycle)
 		r = make_segment(tape, TAPE_NEW_NAME, lsn, &file);
 	pthread_mutex_lock(&tape->lock);
 	tape->next = file;
+	tape->next_blank = file && blank;
 	return r == 0 && recycle ? use_spare(tape, tape->options.spares_held, lsn) : r;
 }
 

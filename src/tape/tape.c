@@ -10,6 +10,8 @@
 
 #define RING_MIN (64 * 1024)
 #define WRITE_BEHIND_PART 8
+/* Who writes faster is in a hurry. */
+#define HURRY_BYTES_PER_MICROSECOND 128
 #define RING_DEFAULT (16 * 1024 * 1024)
 /* Of unpacked groups of packs, kept for the next read. */
 #define UNPACKED_BYTES (32 * 1024 * 1024)
@@ -95,6 +97,22 @@ static void put_own(struct tape *tape, uint16_t type, const void *meta, uint32_t
 	put_record(tape, &piece, &record);
 }
 
+static int64_t clock_now(const struct tape *tape)
+{
+	return tape->options.clock ? tape->options.clock(tape->options.clock_arg)
+				   : clock_realtime_us();
+}
+
+/* How fast the active segment was filled tells what is made next: see spares_prepare(). */
+static void note_pace(struct tape *tape)
+{
+	int64_t now = clock_now(tape), took = now - tape->begun_us;
+
+	tape->hurried = tape->active &&
+			took < (int64_t)tape->options.segment_bytes / HURRY_BYTES_PER_MICROSECOND;
+	tape->begun_us = now;
+}
+
 /*
  * `next` becomes the active segment.  All before it is durable, so that the bytes of a segment are
  * on the disk before those of the next, and a flush has to do with one file only.
@@ -108,9 +126,12 @@ static void begin_segment(struct tape *tape)
 	struct segment *segment = segment_new(tape->next_lsn);
 
 	memcpy(meta.uuid, tape->options.uuid, sizeof meta.uuid);
+	note_pace(tape);
 	if (tape->active)
 		tape->active->state = SEGMENT_FULL;
 	segment->file = take(tape->next);
+	if (tape->next_blank)
+		segment->blank_from = tape->next_lsn;
 	segment->index = index_new();
 	segments_add(tape, segment);
 	tape->active = segment;
@@ -178,10 +199,7 @@ static int reserve(struct tape *tape, uint64_t size, enum tape_room room)
 
 static int64_t next_time(struct tape *tape)
 {
-	int64_t now = tape->options.clock ? tape->options.clock(tape->options.clock_arg)
-					  : clock_realtime_us();
-
-	tape->last_time_us = MAX(tape->last_time_us, now);
+	tape->last_time_us = MAX(tape->last_time_us, clock_now(tape));
 	return tape->last_time_us;
 }
 
@@ -297,6 +315,13 @@ static bool work_once(struct tape *tape)
 	return false;
 }
 
+/* The hurry is over: what comes now is likely to be little, and waited for. */
+static void fill_in(struct tape *tape)
+{
+	while (!tape->stop && !tape->prepare_wanted && !is_behind(tape) && flush_fill(tape))
+		;
+}
+
 static void *thread_main(void *arg)
 {
 	struct tape *tape = arg;
@@ -311,6 +336,7 @@ static void *thread_main(void *arg)
 		if (pthread_cond_timedwait(&tape->work, &tape->lock, &until) == ETIMEDOUT) {
 			(void)flush_upto(tape, tape->end, FLUSH_DURABLE);
 			spares_hold(tape);
+			fill_in(tape);
 		}
 	}
 	pthread_mutex_unlock(&tape->lock);

@@ -28,9 +28,10 @@ struct gate {
 
 static pthread_mutex_t gates_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gates_changed = PTHREAD_COND_INITIALIZER;
-static struct gate write_gate, sync_gate; /* guarded by gates_lock */
+static struct gate write_gate, sync_gate, zeros_gate; /* guarded by gates_lock */
 static struct disk_file_ops gated_ops, watched_ops, real_ops;
 static atomic_size_t bytes_cached; /* written, but not past the page cache */
+static atomic_size_t bytes_zeroed, bytes_allocated;
 static int (*real_open)(struct disk *disk, const char *name, int flags, struct disk_file **ret);
 
 static void pass(struct gate *gate)
@@ -46,10 +47,11 @@ static void pass(struct gate *gate)
 	pthread_mutex_unlock(&gates_lock);
 }
 
-static int gated_write_direct(struct disk_file *file, const void *buf, size_t size, uint64_t offset)
+static int gated_write_direct(struct disk_file *file, const struct iovec *iov, int count,
+			      uint64_t offset)
 {
 	pass(&write_gate);
-	return real_ops.write_direct(file, buf, size, offset);
+	return real_ops.write_direct(file, iov, count, offset);
 }
 
 static int counted_write(struct disk_file *file, const struct iovec *iov, int count,
@@ -64,6 +66,19 @@ static int gated_sync(struct disk_file *file)
 {
 	pass(&sync_gate);
 	return real_ops.sync(file);
+}
+
+static int gated_write_zeros(struct disk_file *file, uint64_t offset, uint64_t size)
+{
+	bytes_zeroed += size;
+	pass(&zeros_gate);
+	return real_ops.write_zeros(file, offset, size);
+}
+
+static int counted_allocate(struct disk_file *file, uint64_t offset, uint64_t size)
+{
+	bytes_allocated += size;
+	return real_ops.allocate(file, offset, size);
 }
 
 /* Called once, when somebody has read the file of this name. */
@@ -92,6 +107,8 @@ static int gated_open(struct disk *disk, const char *name, int flags, struct dis
 		gated_ops.write = counted_write;
 		gated_ops.write_direct = gated_write_direct;
 		gated_ops.sync = gated_sync;
+		gated_ops.write_zeros = gated_write_zeros;
+		gated_ops.allocate = counted_allocate;
 		watched_ops = gated_ops;
 		watched_ops.read = watched_read;
 		(*ret)->ops =
@@ -253,6 +270,146 @@ static void who_waits_for_a_flush_that_fails_is_told(void)
 	}
 	check(tape_broken(tape) == -EIO && append_and_sync(tape) == tape);
 	tape_close(tape);
+}
+
+/* --- Segments that are wanted in a hurry -------------------------------------------------- */
+
+/* Goes on by so much with each record. */
+struct pace {
+	int64_t now_us, step_us;
+};
+
+static int64_t paced_clock(void *arg)
+{
+	struct pace *pace = arg;
+
+	return pace->now_us += pace->step_us;
+}
+
+/* Records of several blocks, numbered from 1. */
+struct numbered {
+	struct tape *tape;
+	unsigned count;
+};
+
+static bool append_numbered(struct numbered *to)
+{
+	static uint8_t data[16000];
+	struct iovec iov = {data, sizeof data};
+
+	memset(data, ++to->count, sizeof data);
+	return tape_append(to->tape, 1, TAPE_GROWTH, "x", 1, &iov, 1, NULL) == 0;
+}
+
+static void *append_numbered_and_sync(void *arg)
+{
+	struct numbered *to = arg;
+
+	return append_numbered(to) && tape_sync(to->tape, UINT64_MAX) == 0 ? NULL : to;
+}
+
+/* Until the tape has so many segments more. */
+static void append_segments(struct numbered *to, uint64_t segments)
+{
+	struct tape_stats before, stats;
+
+	tape_get_stats(to->tape, &before);
+	do {
+		require(append_numbered(to));
+		tape_get_stats(to->tape, &stats);
+	} while (stats.segments < before.segments + segments);
+}
+
+/* Appends segments at a pace of its own to a tape without a thread, and closes it. */
+static void append_at_pace(int64_t step_us)
+{
+	struct disk_ops ops; /* before the disk, which is closed by them */
+	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
+	struct pace pace = {1000000, step_us};
+	struct tape_options paced = options;
+	struct numbered made = {0};
+
+	put_gates(disk, &ops);
+	paced.background = false;
+	paced.clock = paced_clock;
+	paced.clock_arg = &pace;
+	bytes_zeroed = bytes_allocated = 0;
+	require(tape_open(disk, &paced, &made.tape, NULL) == 0);
+	append_segments(&made, 5);
+	tape_close(made.tape);
+}
+
+static void a_segment_that_is_wanted_in_a_hurry_is_not_filled_with_zeros_first(void)
+{
+	append_at_pace(0);
+	/* The pace is known when the first is full, and the second is made by then. */
+	check(bytes_zeroed == 2 * options.segment_bytes, "%zu", bytes_zeroed);
+	check(bytes_allocated == 3 * options.segment_bytes, "%zu", bytes_allocated);
+
+	append_at_pace(1000);
+	check(bytes_zeroed == 5 * options.segment_bytes, "%zu", bytes_zeroed);
+	check(bytes_allocated == 0, "%zu", bytes_allocated);
+}
+
+static int check_numbered(const struct tape_record *record, void *arg)
+{
+	static uint8_t expected[16000], data[16000];
+	struct numbered *found = arg;
+
+	memset(expected, ++found->count, sizeof expected);
+	return tape_read(found->tape, record->lsn, 0, data, record->data_size, NULL) < 0 ||
+	       memcmp(data, expected, record->data_size) != 0;
+}
+
+/*
+ * Goal: when the hurry is over the zeros are written, where nothing else is, and what is written
+ * meanwhile comes after them.
+ * Method: hold the first of them at a gate until somebody wants a record to be durable; what is on
+ * the disk in the end is read again.
+ */
+static void zeros_that_were_left_out_are_written_when_it_is_quiet(void)
+{
+	struct disk_ops ops; /* before the disk, which is closed by them */
+	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
+	struct pace pace = {1000000, 0};
+	struct tape_options paced = options;
+	struct numbered made = {0}, found = {0};
+	struct tape_stats stats;
+	uint64_t syncs_before;
+	size_t zeroed;
+	pthread_t thread;
+	void *failed;
+
+	put_gates(disk, &ops);
+	paced.clock = paced_clock;
+	paced.clock_arg = &pace;
+	require(tape_open(disk, &paced, &made.tape, NULL) == 0);
+	append_segments(&made, 3);
+	do { /* on a busy machine the thread may find it quiet in between */
+		gate_set(&zeros_gate, false);
+		zeroed = bytes_zeroed;
+		append_segments(&made, 2);
+		gate_set(&zeros_gate, true);
+	} while (bytes_zeroed != zeroed);
+
+	gate_wait(&zeros_gate, 1, 0);
+	tape_get_stats(made.tape, &stats);
+	syncs_before = stats.syncs_asked;
+	pthread_create(&thread, NULL, append_numbered_and_sync, &made);
+	while (stats.syncs_asked == syncs_before) {
+		sched_yield();
+		tape_get_stats(made.tape, &stats);
+	}
+	gate_set(&zeros_gate, false);
+	pthread_join(thread, &failed);
+	check(failed == NULL);
+	check(zeros_gate.passed == 1, "%u", zeros_gate.passed);
+	tape_close(made.tape);
+
+	require(tape_open(disk, &paced, &found.tape, NULL) == 0);
+	check(tape_scan(found.tape, 0, UINT64_MAX, check_numbered, &found, NULL) == 0);
+	check(found.count == made.count, "%u of %u", found.count, made.count);
+	tape_close(found.tape);
 }
 
 /* --- Everything at once ------------------------------------------------------------------- */
@@ -652,6 +809,8 @@ int main(void)
 	RUN(while_the_device_flushes_it_gets_what_comes_next);
 	RUN(who_waits_for_a_flush_that_fails_is_told);
 	RUN(threads_append_sync_scan_read_verify_and_pack_and_nothing_acknowledged_is_lost);
+	RUN(a_segment_that_is_wanted_in_a_hurry_is_not_filled_with_zeros_first);
+	RUN(zeros_that_were_left_out_are_written_when_it_is_quiet);
 	RUN(segments_are_dropped_and_used_again_while_others_write);
 	RUN(what_nobody_syncs_is_flushed_within_two_seconds);
 	RUN(where_a_segment_ends_may_come_to_be_known_while_it_is_verified);
