@@ -30,8 +30,9 @@ static pthread_mutex_t gates_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gates_changed = PTHREAD_COND_INITIALIZER;
 static struct gate write_gate, sync_gate, zeros_gate; /* guarded by gates_lock */
 static struct disk_file_ops gated_ops, watched_ops, real_ops;
-static atomic_size_t bytes_cached; /* written, but not past the page cache */
-static atomic_size_t bytes_zeroed, bytes_allocated;
+static atomic_size_t bytes_cached;                  /* written, but not past the page cache */
+static atomic_size_t bytes_zeroed, bytes_allocated; /* asked for */
+static atomic_uint zeros_done;
 static int (*real_open)(struct disk *disk, const char *name, int flags, struct disk_file **ret);
 
 static void pass(struct gate *gate)
@@ -70,9 +71,13 @@ static int gated_sync(struct disk_file *file)
 
 static int gated_write_zeros(struct disk_file *file, uint64_t offset, uint64_t size)
 {
+	int r;
+
 	bytes_zeroed += size;
 	pass(&zeros_gate);
-	return real_ops.write_zeros(file, offset, size);
+	r = real_ops.write_zeros(file, offset, size);
+	zeros_done++;
+	return r;
 }
 
 static int counted_allocate(struct disk_file *file, uint64_t offset, uint64_t size)
@@ -98,19 +103,28 @@ static ssize_t watched_read(struct disk_file *file, void *buf, size_t size, uint
 	return n;
 }
 
+static void make_file_ops(const struct disk_file_ops *ops)
+{
+	gated_ops = real_ops = *ops;
+	gated_ops.write = counted_write;
+	gated_ops.write_direct = gated_write_direct;
+	gated_ops.sync = gated_sync;
+	gated_ops.write_zeros = gated_write_zeros;
+	gated_ops.allocate = counted_allocate;
+	watched_ops = gated_ops;
+	watched_ops.read = watched_read;
+}
+
 static int gated_open(struct disk *disk, const char *name, int flags, struct disk_file **ret)
 {
 	int r = real_open(disk, name, flags, ret);
 
 	if (r == 0) {
-		gated_ops = real_ops = *(*ret)->ops;
-		gated_ops.write = counted_write;
-		gated_ops.write_direct = gated_write_direct;
-		gated_ops.sync = gated_sync;
-		gated_ops.write_zeros = gated_write_zeros;
-		gated_ops.allocate = counted_allocate;
-		watched_ops = gated_ops;
-		watched_ops.read = watched_read;
+		/* Once: others use what is there. */
+		pthread_mutex_lock(&gates_lock);
+		if (!real_ops.read)
+			make_file_ops((*ret)->ops);
+		pthread_mutex_unlock(&gates_lock);
 		(*ret)->ops =
 			watched.name && !strcmp(name, watched.name) ? &watched_ops : &gated_ops;
 	}
@@ -121,6 +135,7 @@ static int gated_open(struct disk *disk, const char *name, int flags, struct dis
 static void put_gates(struct disk *disk, struct disk_ops *ops)
 {
 	*ops = *disk->ops;
+	real_ops = (struct disk_file_ops){0};
 	real_open = ops->open;
 	ops->open = gated_open;
 	disk->ops = ops;
@@ -276,7 +291,8 @@ static void who_waits_for_a_flush_that_fails_is_told(void)
 
 /* Goes on by so much with each record. */
 struct pace {
-	int64_t now_us, step_us;
+	_Atomic int64_t now_us;
+	int64_t step_us;
 };
 
 static int64_t paced_clock(void *arg)
@@ -361,9 +377,65 @@ static int check_numbered(const struct tape_record *record, void *arg)
 	       memcmp(data, expected, record->data_size) != 0;
 }
 
+/* Opens a tape on whose disk it is always the same time, and brings its thread to the gate. */
+static void wait_for_zeros(struct disk *disk, struct tape_options *paced, struct numbered *made)
+{
+	size_t zeroed;
+
+	require(tape_open(disk, paced, &made->tape, NULL) == 0);
+	append_segments(made, 3);
+	do { /* on a busy machine the thread may find it quiet in between */
+		gate_set(&zeros_gate, false);
+		zeroed = bytes_zeroed;
+		append_segments(made, 2);
+		require(append_numbered_and_sync(made) == NULL);
+		gate_set(&zeros_gate, true);
+	} while (bytes_zeroed != zeroed);
+	gate_wait(&zeros_gate, 1, 0);
+}
+
+static void check_all(struct disk *disk, const struct tape_options *paced, unsigned count)
+{
+	struct numbered found = {0};
+	struct problem why = {""};
+
+	require(tape_open(disk, paced, &found.tape, &why) == 0, "%s", why.text);
+	check(tape_scan(found.tape, 0, UINT64_MAX, check_numbered, &found, NULL) == 0);
+	check(found.count == count, "%u of %u", found.count, count);
+	tape_close(found.tape);
+}
+
 /*
- * Goal: when the hurry is over the zeros are written, where nothing else is, and what is written
- * meanwhile comes after them.
+ * Goal: when the hurry is over the zeros are written, where nothing else is.
+ * Method: cut the power when the first of them are written, before anything else is.
+ */
+static void zeros_that_were_left_out_hurt_nothing_when_the_power_goes(void)
+{
+	struct disk_ops ops; /* before the disk, which is closed by them */
+	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
+	struct pace pace = {1000000, 0};
+	struct tape_options paced = options;
+	struct numbered made = {0};
+	unsigned before;
+
+	put_gates(disk, &ops);
+	paced.clock = paced_clock;
+	paced.clock_arg = &pace;
+	wait_for_zeros(disk, &paced, &made);
+	before = zeros_done;
+	gate_set(&zeros_gate, false);
+	while (zeros_done == before)
+		sched_yield();
+	for (uint64_t seed = 0; seed < 16; seed++) {
+		CLEANUP(disk) struct disk *left = disk_memory_power_on(disk, seed);
+
+		check_all(left, &paced, made.count);
+	}
+	tape_close(made.tape);
+}
+
+/*
+ * Goal: what is written meanwhile comes after them.
  * Method: hold the first of them at a gate until somebody wants a record to be durable; what is on
  * the disk in the end is read again.
  */
@@ -373,26 +445,16 @@ static void zeros_that_were_left_out_are_written_when_it_is_quiet(void)
 	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
 	struct pace pace = {1000000, 0};
 	struct tape_options paced = options;
-	struct numbered made = {0}, found = {0};
+	struct numbered made = {0};
 	struct tape_stats stats;
 	uint64_t syncs_before;
-	size_t zeroed;
 	pthread_t thread;
 	void *failed;
 
 	put_gates(disk, &ops);
 	paced.clock = paced_clock;
 	paced.clock_arg = &pace;
-	require(tape_open(disk, &paced, &made.tape, NULL) == 0);
-	append_segments(&made, 3);
-	do { /* on a busy machine the thread may find it quiet in between */
-		gate_set(&zeros_gate, false);
-		zeroed = bytes_zeroed;
-		append_segments(&made, 2);
-		gate_set(&zeros_gate, true);
-	} while (bytes_zeroed != zeroed);
-
-	gate_wait(&zeros_gate, 1, 0);
+	wait_for_zeros(disk, &paced, &made);
 	tape_get_stats(made.tape, &stats);
 	syncs_before = stats.syncs_asked;
 	pthread_create(&thread, NULL, append_numbered_and_sync, &made);
@@ -405,11 +467,7 @@ static void zeros_that_were_left_out_are_written_when_it_is_quiet(void)
 	check(failed == NULL);
 	check(zeros_gate.passed == 1, "%u", zeros_gate.passed);
 	tape_close(made.tape);
-
-	require(tape_open(disk, &paced, &found.tape, NULL) == 0);
-	check(tape_scan(found.tape, 0, UINT64_MAX, check_numbered, &found, NULL) == 0);
-	check(found.count == made.count, "%u of %u", found.count, made.count);
-	tape_close(found.tape);
+	check_all(disk, &paced, made.count);
 }
 
 /* --- Everything at once ------------------------------------------------------------------- */
@@ -810,6 +868,7 @@ int main(void)
 	RUN(who_waits_for_a_flush_that_fails_is_told);
 	RUN(threads_append_sync_scan_read_verify_and_pack_and_nothing_acknowledged_is_lost);
 	RUN(a_segment_that_is_wanted_in_a_hurry_is_not_filled_with_zeros_first);
+	RUN(zeros_that_were_left_out_hurt_nothing_when_the_power_goes);
 	RUN(zeros_that_were_left_out_are_written_when_it_is_quiet);
 	RUN(segments_are_dropped_and_used_again_while_others_write);
 	RUN(what_nobody_syncs_is_flushed_within_two_seconds);
