@@ -2,20 +2,23 @@
 `unspill serve` as a process: first start, one at a time, settings, TLS, clients that misbehave, its end, and what is in its log.
 """
 import http.client
+import json
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import ssl
 import subprocess
+import time
 import urllib.parse
 
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from harness import check, find_binary, free_port, main, note, sandbox, TOP, wait_for
+from harness import Skip, check, find_binary, free_port, main, note, sandbox, TOP, wait_for
 
 BINARY = find_binary(TOP)
 HOME = sandbox("home")
@@ -191,10 +194,18 @@ def settings_are_read_again_on_sighup_and_bad_ones_change_nothing():
         check(" sts:GetCallerIdentity 200 " not in log()[since:], "it was not to be logged")
         check(serve.is_heard(), "heard")
         wait_for_log(" sts:GetCallerIdentity 200 ", since)
+        write_settings('{"requests_per_second": 1}')
+        since = len(log())
+        serve.signal(signal.SIGHUP)
+        wait_for_log("settings have been read", since)
+        status, text = wait_for(lambda: answer if (answer := serve.ask())[0] != 200 else None, PATIENCE, "it to be too much")
+        check(status == 400 and "<Code>Throttling</Code>" in text and "Rate exceeded" in text, text)
+        wait_for(lambda: serve.ask()[0] == 200, PATIENCE, "it to be enough again")
+        since = len(log())
         write_settings("no JSON")
         serve.signal(signal.SIGHUP)
         wait_for_log("settings are not changed", since)
-        check(serve.is_heard(), "it goes on")
+        wait_for(serve.is_heard, PATIENCE, "it to go on")
     os.unlink(os.path.join(BELOW, "serve.json"))
 
 
@@ -267,6 +278,67 @@ def who_holds_back_or_overdoes_it_does_not_stop_others():
         check(serve.is_heard(), "after all")
         for one in crowd:
             one.close()
+        check(serve.end() == 0, "it ended by itself")
+    os.unlink(os.path.join(BELOW, "serve.json"))
+
+
+def resident(serve):
+    """KiB of memory."""
+    with open(f"/proc/{serve.process.pid}/status", encoding="utf-8") as file:
+        return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
+
+
+def times_to_be_heard(serve, count):
+    """Of new connections, and of one that is kept; the longest comes last."""
+    took = []
+    kept = serve.connect()
+    for number in range(count):
+        start = time.monotonic()
+        check(serve.ask(kept if number % 2 else None)[0] == 200, f"not heard: {number}")
+        took.append(time.monotonic() - start)
+    kept.close()
+    return sorted(took)
+
+
+def thousands_of_connections_stop_nobody():
+    """
+    5,500 that stay, idle, with half a head, half a body or an answer that they do not take; then 1,500 more than may stay.
+    """
+    stay, more = 5500, 1500
+    need = stay + more + 500
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < need:
+        raise Skip(f"a process may have {hard} files open, and this takes {need}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    write_settings(json.dumps({"connections_max": stay + 100}))
+    beginnings = [b"", b"POST / HTTP/1.1\r\nHost: h\r\nX: ", b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\nAction=Get",
+                  b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n"]
+    with Serve() as serve:
+        alone, before = times_to_be_heard(serve, 100), resident(serve)
+        crowd = []
+        for number in range(stay):
+            crowd.append(serve.dial())
+            crowd[-1].sendall(beginnings[number % len(beginnings)])
+        beside, filled = times_to_be_heard(serve, 100), resident(serve)
+        gone = 0
+        for one in crowd:
+            one.setblocking(False)
+            try:
+                gone += one.recv(1, socket.MSG_PEEK) == b""
+            except BlockingIOError:
+                pass
+        check(not gone, f"{gone} of {stay} were cut off, and there is room for {stay + 100}")
+        for number in range(more):
+            crowd.append(serve.dial())
+        over, full = times_to_be_heard(serve, 100), resident(serve)
+        for title, took in (("alone", alone), (f"beside {stay}", beside), (f"beside {stay + more}", over)):
+            note(f"{title}: {took[50] * 1000:.1f} ms in the middle, {took[-1] * 1000:.1f} ms at most")
+        note(f"memory: {before >> 10} MiB, {filled >> 10} MiB, {full >> 10} MiB: {(filled - before) / stay:.1f} KiB each")
+        check(beside[50] < 0.5 and over[50] < 0.5, "others hold up who asks")
+        check(filled - before < 20 * stay, "a connection that says nothing costs too much")
+        for one in crowd:
+            one.close()
+        check(serve.is_heard(), "after all")
         check(serve.end() == 0, "it ended by itself")
     os.unlink(os.path.join(BELOW, "serve.json"))
 
@@ -473,6 +545,7 @@ if __name__ == "__main__":
         settings_are_read_again_on_sighup_and_bad_ones_change_nothing,
         a_new_certificate_is_shown_after_sighup_and_old_connections_go_on,
         who_holds_back_or_overdoes_it_does_not_stop_others,
+        thousands_of_connections_stop_nobody,
         whatever_bytes_come_it_goes_on,
         sigterm_answers_what_has_begun,
         the_administrator_needs_no_key_on_the_local_socket,
