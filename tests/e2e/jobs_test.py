@@ -89,7 +89,7 @@ def do_and_kill(kind, begin):
     serve.kill()
     left = serve.left()
     serve.start()
-    status = serve.clusters()["shop"]["Status"] if "shop" in serve.clusters() else "gone"
+    status = serve.clusters().get("shop", {"Status": "gone"})["Status"]
     serve.settle()
     job = serve.newest()
     note(f"{kind}, killed after {pause:.2f} s, was {left}, the cluster {status} at the next start, and is {job['state']}")
