@@ -352,7 +352,8 @@ def python_tests(folder, trees, long, timeout):
             continue
         path = f"tests/{folder}/{file}"
         for name, (added, variant) in ((name, variant) for name in trees(path) for variant in variants_of(path, name, long)):
-            env = dict(variant, UNSPILL_BUILD=tree(name), UNSPILL=os.path.join(tree(name), "src/cmd/unspill"))
+            env = dict(variant, UNSPILL_BUILD=tree(name), UNSPILL=os.path.join(tree(name), "src/cmd/unspill"),
+                       UNSPILL_LOADABLE_BUILD=tree("gcc"))
             if long:
                 env["UNSPILL_TEST_LONG"] = "1"
             command = ["tools/sandbox", "--in", SANDBOX, "--name", file[:-8], "/usr/bin/python3", path]

@@ -1,3 +1,4 @@
+# ./check: sanitizers
 """
 Moments of an SQLite cluster shown in directories, whether a program has the volume or nobody has: the files are those of then, the
 program is held up by nothing, and whatever becomes of who shows them, nothing is left.
