@@ -81,7 +81,7 @@ static int install(const struct engine_place *place, int sql_fd, struct problem 
 				    "--datadir=.",
 				    "--auth-root-authentication-method=normal",
 				    "--skip-test-db",
-				    "--skip-name-resolve",
+				    "--force", /* where no name resolves, as in a bare chroot */
 				    "--innodb-flush-method=O_DIRECT",
 				    "--innodb-doublewrite=0",
 				    extra,
