@@ -2,9 +2,9 @@
 """
 The table of services, operations and shapes (model.h), from botocore's service models.
 
-    generate.py --out table.c --depfile table.d --supplement supplement.json SERVICE...
+    generate.py --out table.c --depfile table.d --supplement supplement.json [--data FOLDER] SERVICE...
 
-A service is a folder of botocore's data; its newest version is taken.  supplement.json says, in the form of those
+A service is a folder of botocore's data, or of FOLDER; its newest version is taken.  supplement.json says, in the form of those
 files, what the ones of that age do not: how a service is called in JSON and CBOR, how it words what is wrong, pages.
 """
 import argparse
@@ -128,8 +128,7 @@ class Table:
     def add_member(self, name, member, required, numbers):
         location = member.get("locationName", name)
         flags = [flag for flag, there in (
-            ("AWS_REQUIRED", required), ("AWS_ATTRIBUTE", member.get("xmlAttribute")),
-            ("AWS_TOKEN", member.get("idempotencyToken"))) if there]
+            ("AWS_REQUIRED", required), ("AWS_ATTRIBUTE", member.get("xmlAttribute"))) if there]
         self.members.append((self.text.place(name), self.text.place(location), numbers[member["shape"]], len(name),
                              len(location), " | ".join(flags) or 0))
 
@@ -156,7 +155,7 @@ class Table:
             protocol += about["jsonVersion"]
         first = len(self.operations)
         for name, operation in sorted(model.service["operations"].items()):
-            self.add_operation(name, operation, model.pages.get(name, {}), numbers)
+            self.add_operation(name, operation, model, numbers)
         page = about.get("page", {})
         self.services.append((
             place(model.name), place(about.get("signingName", about["endpointPrefix"])), place(about["apiVersion"]),
@@ -165,14 +164,17 @@ class Table:
             len(self.operations) - first, page.get("min", 0), page.get("max", 0), page.get("default", 0),
             PROTOCOLS[protocol], about.get("wording", "AWS_CORAL")))
 
-    def add_operation(self, name, operation, page, numbers):
+    def add_operation(self, name, operation, model, numbers):
+        page, given = model.pages.get(name, {}), operation.get("input", {}).get("shape")
+        members = model.service["shapes"][given].get("members", {}) if given else {}
+        token = next((member for member, about in members.items() if about.get("idempotencyToken")), None)
         errors = len(self.errors)
         self.errors += [numbers[error["shape"]] for error in operation.get("errors", [])]
         self.operations.append((
             self.text.place(name), errors, len(self.errors) - errors, len(self.services),
-            numbers.get(operation.get("input", {}).get("shape"), 0), numbers.get(operation.get("output", {}).get("shape"), 0),
+            numbers.get(given, 0), numbers.get(operation.get("output", {}).get("shape"), 0),
             *(self.place_plain(page.get(key)) for key in
-              ("input_token", "output_token", "limit_key", "more_results", "result_key"))))
+              ("input_token", "output_token", "limit_key", "more_results", "result_key")), self.text.place(token)))
 
     def place_plain(self, name):
         """Of several results the first; what is not a member's name but a path is none."""
@@ -217,12 +219,13 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--depfile", required=True)
     parser.add_argument("--supplement", required=True)
+    parser.add_argument("--data")
     parser.add_argument("services", nargs="+")
     options = parser.parse_args()
 
     with open(options.supplement, encoding="utf-8") as stream:
         supplement = json.load(stream)
-    data, read, table = find_data(), [options.supplement], Table()
+    data, read, table = options.data or find_data(), [options.supplement], Table()
     for name in options.services:
         table.add(Model(data, name, supplement.get(name, {}), read))
     if len(table.shapes) > 0xFFFF:

@@ -35,7 +35,6 @@ enum aws_type {
 /* Of members */
 #define AWS_REQUIRED 1u
 #define AWS_ATTRIBUTE 2u /* an attribute in XML */
-#define AWS_TOKEN 4u     /* an idempotency token */
 
 struct aws_member {
 	uint32_t name;     /* the model's: "DBClusterIdentifier" */
@@ -72,6 +71,7 @@ struct aws_operation {
 	uint16_t input, output; /* shapes */
 	/* Pagination: names of members; 0 where the operation has none, or no simple one. */
 	uint32_t page_from, page_next, page_limit, page_more, page_result;
+	uint32_t token; /* the input's member that is an idempotency token; 0: it has none */
 };
 
 /* How a service says that its answer is empty handed, and what it looks like. */

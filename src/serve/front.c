@@ -1,11 +1,11 @@
 #include "serve/front.h"
 
 #include "aws/check.h"
-#include "aws/handle.h"
 #include "aws/wire.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "serve/once.h"
 #include "serve/throttle.h"
 
 #include <assert.h>
@@ -145,7 +145,9 @@ static int answer(struct front *front, const struct http_request *request, struc
 	if (r < 0)
 		return r;
 	r = aws_check(call);
-	return r < 0 ? r : aws_handle(entry->handler, entry->userdata, call, ret);
+	return r < 0 ? r
+		     : once_handle(front->options.state, entry->handler, entry->userdata, call,
+				   ret);
 }
 
 /*

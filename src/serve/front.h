@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "http/http.h"
 #include "identity/identity.h"
+#include "state/state.h"
 
 #include <stdbool.h>
 
@@ -21,6 +22,7 @@ struct front_options {
 	struct identity *identity; /* borrowed */
 	/* What is answered, NULL at the end; borrowed, as long as the front is. */
 	const struct aws_answers *const *answers;
+	struct state *state; /* borrowed */
 	bool log_requests;
 	unsigned rate; /* requests a second that one access key may send; 0: any number */
 	/* For an unsigned `POST /moto-api/reset`; NULL: there is no such thing. */

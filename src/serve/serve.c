@@ -8,6 +8,7 @@
 #include "rds/rds.h"
 #include "serve/front.h"
 #include "serve/notify.h"
+#include "serve/once.h"
 #include "serve/relay.h"
 #include "serve/settings.h"
 #include "state/state.h"
@@ -147,14 +148,18 @@ static int make_directory(struct problem *why)
 static int open_state(struct serve *serve, struct problem *why)
 {
 	static const struct state_part *const parts[] = {&identity_state_part, &jobs_state_part,
-							 &rds_state_part, NULL};
+							 &rds_state_part, &once_state_part, NULL};
 	char path[PATH_MAX];
 	int r = cluster_serve_path("state.db", path, why);
 
 	if (r < 0)
 		return r;
 	r = state_open(path, parts, &serve->state, why);
-	return r == -EBUSY ? problem(why, r, "another 'unspill serve' has '%s'", path) : r;
+	if (r == -EBUSY)
+		return problem(why, r, "another 'unspill serve' has '%s'", path);
+	if (r == 0)
+		r = once_start(serve->state);
+	return r;
 }
 
 static int open_identity(struct serve *serve, struct problem *why)
@@ -213,6 +218,7 @@ static void open_front(struct serve *serve)
 {
 	const struct front_options options = {
 		.identity = serve->identity,
+		.state = serve->state,
 		.answers = serve->answers,
 		.log_requests = serve->settings.log_requests,
 		.rate = serve->settings.requests_per_second,
