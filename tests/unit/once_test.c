@@ -98,6 +98,9 @@ static void the_same_again_is_the_first_answer_and_nothing_happens(void)
 	int first = ask("bear", "t1", code), made = toys.made;
 
 	check(first > 0 && ask("bear", "t1", code) == first && toys.made == made, "%s", code);
+	check(ask_as("123456789012", "us-east-1", NOW_US,
+		     json_pack("{s:s, s:s}", "ClientToken", "t1", "Name", "bear"), code) == first,
+	      "in another order: %s", code);
 	check(ask("bear", "t2", code) == made + 1, "another token is another request");
 	check(ask("bear", NULL, code) == made + 2 && ask("bear", NULL, code) == made + 3,
 	      "without one, each is");
