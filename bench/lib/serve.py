@@ -1,4 +1,7 @@
-"""serve-*: `unspill serve` on one core, clusters that are there and stopped, and wrk on another core."""
+"""
+serve-*: `unspill serve` on one core, clusters that are there and stopped, and wrk on another core.  Beside it Moto's server, on the
+same core, where $UNSPILL_BENCH_MOTO is a Python that has it (Debian does not).
+"""
 import json
 import os
 import re
@@ -11,9 +14,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from cluster import Failed, free_port
+from cluster import Failed, free_port, wait_for
 
 from lib import machine
+from lib.servers import endings
 
 CLUSTERS = 100
 CONNECTIONS = 8
@@ -40,34 +44,20 @@ def make_clusters(home, count):
                        "first": {"lsn": 4096, "time_us": 1795000000000000}, "server_options": []}, file)
 
 
-class Serve:
-    """Its home is made at the first start, and stays."""
+class Answering:
+    """What answers signed requests on a port."""
 
-    def __init__(self, bench, name, clusters=0):
-        self.bench, self.home = bench, bench.path(name)
-        os.makedirs(self.home, mode=0o755)
-        make_clusters(self.home, clusters)
-        self.process, self.port, self.credentials = None, free_port(), None
-
-    def start(self):
-        """Returns when requests are answered."""
-        self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-            [self.bench.binary, "serve", "--listen", f"127.0.0.1:{self.port}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env={**os.environ, "UNSPILL_HOME": self.home}, encoding="utf-8", preexec_fn=pinned(0))
-        told = ""
-        while not told.endswith(f":{self.port}\n"):
-            line = self.process.stdout.readline()
-            if not line:
-                raise Failed("serve did not start")
-            told += line
-        found = [re.search(rf"aws_{word} (\S+)", told) for word in ("access_key_id", "secret_access_key")]
-        if all(found):
-            self.credentials = Credentials(*(one.group(1) for one in found))
+    def __init__(self, bench):
+        self.bench, self.port, self.process, self.credentials = bench, free_port(), None, None
+        endings.append(self.end)
 
     def end(self, number=signal.SIGTERM):
+        if not self.process or self.process.poll() is not None:
+            return
         self.process.send_signal(number)
         self.process.wait(60)
-        self.process.stdout.close()
+        if self.process.stdout:
+            self.process.stdout.close()
 
     def signed(self, service, operation):
         """Headers and body of a request as the command line sends it; good for 15 minutes."""
@@ -99,6 +89,53 @@ class Serve:
         if not rate or not late or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
             raise Failed(f"wrk: {done.stdout}{done.stderr}")
         return float(rate.group(1)), float(late.group(1)) * {"us": 0.001, "ms": 1, "s": 1000}[late.group(2)]
+
+class Moto(Answering):
+    """Its server, which takes any signature."""
+
+    @staticmethod
+    def python():
+        return os.environ.get("UNSPILL_BENCH_MOTO")
+
+    def start(self):
+        self.credentials = Credentials("testing", "testing")
+        self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+            [self.python(), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=pinned(0))
+        wait_for(self.answers, 60, "Moto's server")
+
+    def answers(self):
+        if self.process.poll() is not None:
+            raise Failed(f"{self.python()} -m moto.server ended: {self.process.returncode}")
+        try:
+            return bool(self.ask("sts", "GetCallerIdentity"))
+        except OSError:  # nobody listens yet
+            return False
+
+
+class Serve(Answering):
+    """Its home is made at the first start, and stays."""
+
+    def __init__(self, bench, name, clusters=0):
+        super().__init__(bench)
+        self.home = bench.path(name)
+        os.makedirs(self.home, mode=0o755)
+        make_clusters(self.home, clusters)
+
+    def start(self):
+        """Returns when requests are answered."""
+        self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+            [self.bench.binary, "serve", "--listen", f"127.0.0.1:{self.port}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, env={**os.environ, "UNSPILL_HOME": self.home}, encoding="utf-8", preexec_fn=pinned(0))
+        told = ""
+        while not told.endswith(f":{self.port}\n"):
+            line = self.process.stdout.readline()
+            if not line:
+                raise Failed("serve did not start")
+            told += line
+        found = [re.search(rf"aws_{word} (\S+)", told) for word in ("access_key_id", "secret_access_key")]
+        if all(found):
+            self.credentials = Credentials(*(one.group(1) for one in found))
 
     def resident_mib(self):
         return int(machine.found(r"^VmRSS:\s+(\d+) kB", machine.read(f"/proc/{self.process.pid}/status"))) / 1024
