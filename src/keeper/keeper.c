@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
@@ -425,6 +426,8 @@ static int keeper_life(const char *directory, const struct keeper_options *optio
 int keeper_run(const char *directory, const struct keeper_options *options)
 {
 	guardian_take_ready();
+	/* Executed as /proc/self/exe it is "exe" in ps and in the journal. */
+	prctl(PR_SET_NAME, "unspill-keep");
 	return options->guardian ? guardian_run(directory, keeper_life, options)
 				 : keeper_life(directory, options);
 }

@@ -10,18 +10,28 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+static char where[sizeof((struct sockaddr_un *)NULL)->sun_path]; /* "": nobody listens */
+
+void notify_take(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+
+	if (path && strlen(path) >= 2 && strlen(path) < sizeof where)
+		strcpy(where, path);
+	unsetenv("NOTIFY_SOCKET");
+}
+
 /* Whether it was heard does not matter: it is their loss. */
 static void tell(const char *text)
 {
 	CLEANUP(fd) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	const char *path = getenv("NOTIFY_SOCKET");
-	size_t size = path ? strlen(path) : 0;
+	size_t size = strlen(where);
 
-	if (fd < 0 || size < 2 || size > sizeof address.sun_path - 1)
+	if (fd < 0 || !size)
 		return;
-	memcpy(address.sun_path, path, size);
-	if (*path == '@') /* without a file */
+	memcpy(address.sun_path, where, size);
+	if (*where == '@') /* without a file */
 		address.sun_path[0] = '\0';
 	if (sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address,
 		   offsetof(struct sockaddr_un, sun_path) + size) < 0)

@@ -503,6 +503,7 @@ int serve_run(const struct serve_options *options, struct problem *why)
 	sigset_t signals, before;
 	int r;
 
+	notify_take();
 	/* Threads that begin from here on leave these to us. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);

@@ -8,7 +8,7 @@ import json
 import time
 
 from clients import BOTH, Boto3, CommandLine, refused
-from harness import ENGINE, check, main, note, note_time, unspill, wait_for
+from harness import ENGINE, check, main, note, note_time, sandbox, unspill, wait_for
 from serving import Serving, sql_as
 
 NAMES = {"mariadb": "aurora-mysql", "postgresql": "aurora-postgresql"}
@@ -32,6 +32,7 @@ def wait_for_status(name, status, seconds=120):
 def a_cluster_is_created_and_answers():
     global serving, boto3, aws, cluster
     serving = Serving("clusters")
+    serving.unspill.env = {**serving.unspill.env, "NOTIFY_SOCKET": sandbox("notify")}
     serving.start()
     boto3, aws = serving.client(Boto3), serving.client(CommandLine)
     start = time.monotonic()
@@ -194,6 +195,13 @@ def serve_is_killed_and_finds_the_cluster_again():
     check(cluster.status()["pid"] == before["pid"], "the server was touched")
 
 
+def no_server_speaks_to_systemd_for_serve():
+    """MariaDB's tells whoever $NOTIFY_SOCKET names that it is ready."""
+    for pid, there in ((serving.process.pid, True), (cluster.status()["pid"], False)):
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            check((b"NOTIFY_SOCKET=" in file.read()) == there, f"{pid} was {'not ' if there else ''}told where systemd listens")
+
+
 def jobs_are_seen_and_cancelled():
     cli = unspill(serving.name)
     told = cli.json("jobs")["jobs"]
@@ -244,5 +252,6 @@ main(
     a_cluster_is_created_and_answers, a_backtrack_goes_to_the_moment_that_was_asked_for, the_command_line_does_the_same,
     what_the_cli_did_is_told_too, moments_that_cannot_be_are_refused, it_is_modified_stopped_and_started, tags_are_kept,
     there_are_no_global_clusters, an_operator_may_backtrack_what_is_tagged_for_it, events_tell_the_story, serve_is_killed_and_finds_the_cluster_again,
+    no_server_speaks_to_systemd_for_serve,
     jobs_are_seen_and_cancelled, it_is_deleted_when_nothing_protects_it, aws_creates_and_deletes_with_words,
 )
