@@ -7,14 +7,7 @@
 
 static void put_value(struct buffer *buffer, const struct aws_shape *shape, const json_t *value);
 
-static const struct aws_member *member_of(const struct aws_shape *shape, const char *name)
-{
-	return shape->type == AWS_MAP ? &aws_members[shape->first + 1]
-				      : aws_answer_member(shape, name);
-}
-
-/* A structure, or a map whose values all have one shape; what is null is not there, and not
- * counted. */
+/* What is null is not there, and not counted. */
 static void put_object(struct buffer *buffer, const struct aws_shape *shape, const json_t *object)
 {
 	uint64_t count = 0;
@@ -26,20 +19,18 @@ static void put_object(struct buffer *buffer, const struct aws_shape *shape, con
 			 (shape->type == AWS_MAP || aws_member_find(shape, name, strlen(name)));
 	cbor_put_head(buffer, CBOR_MAP, count);
 	json_object_foreach ((json_t *)object, name, value) {
-		const struct aws_member *member = member_of(shape, name);
+		const struct aws_shape *of_value = aws_answer_value(shape, name);
 
-		if (!member || json_is_null(value))
+		if (!of_value || json_is_null(value))
 			continue;
 		cbor_put_string(buffer, name, strlen(name));
-		put_value(buffer, aws_member_shape(member), value);
+		put_value(buffer, of_value, value);
 	}
 }
 
 static void put_list(struct buffer *buffer, const struct aws_shape *shape, const json_t *list)
 {
-	/* Where the model wants none, only an empty one can be said. */
-	const struct aws_shape *element =
-		shape->type == AWS_LIST ? aws_member_shape(&aws_members[shape->first]) : shape;
+	const struct aws_shape *element = aws_answer_element(shape);
 	size_t i;
 	json_t *value;
 

@@ -57,9 +57,7 @@ static void put_value(struct buffer *buffer, const struct aws_shape *shape, cons
 
 static void put_list(struct buffer *buffer, const struct aws_shape *shape, const json_t *list)
 {
-	/* Where the model wants none, only an empty one can be said. */
-	const struct aws_shape *element =
-		shape->type == AWS_LIST ? aws_member_shape(&aws_members[shape->first]) : shape;
+	const struct aws_shape *element = aws_answer_element(shape);
 	size_t i;
 	json_t *value;
 
@@ -72,7 +70,6 @@ static void put_list(struct buffer *buffer, const struct aws_shape *shape, const
 	buffer_put8(buffer, ']');
 }
 
-/* A structure, or a map whose values all have one shape. */
 static void put_object(struct buffer *buffer, const struct aws_shape *shape, const json_t *object)
 {
 	const char *name, *comma = "";
@@ -80,17 +77,15 @@ static void put_object(struct buffer *buffer, const struct aws_shape *shape, con
 
 	buffer_put8(buffer, '{');
 	json_object_foreach ((json_t *)object, name, value) {
-		const struct aws_member *member = shape->type == AWS_MAP
-							  ? &aws_members[shape->first + 1]
-							  : aws_answer_member(shape, name);
+		const struct aws_shape *of_value = aws_answer_value(shape, name);
 
-		if (!member || json_is_null(value))
+		if (!of_value || json_is_null(value))
 			continue;
 		buffer_put(buffer, comma, strlen(comma));
 		comma = ",";
 		aws_answer_json_text(buffer, name, strlen(name));
 		buffer_put8(buffer, ':');
-		put_value(buffer, aws_member_shape(member), value);
+		put_value(buffer, of_value, value);
 	}
 	buffer_put8(buffer, '}');
 }

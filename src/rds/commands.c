@@ -14,8 +14,7 @@
 
 #define LOOK_MS 50 /* whether who asked is still there */
 
-/* --- create, clone
- * ----------------------------------------------------------------------------------- */
+/* --- create, clone ---------------------------------------------------------------------------- */
 
 static bool is_texts(const json_t *value)
 {
