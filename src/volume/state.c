@@ -281,11 +281,25 @@ uint64_t state_memory(const struct state *state)
 	return bytes;
 }
 
+/* A directory's links: its name, "." and each ".." below it. */
+static int check_links(const struct inode *directory, uint64_t below, struct problem *why)
+{
+	if (directory->nlink == 2 + below ||
+	    (!directory->nlink && directory->ino != VOLUME_ROOT_INO))
+		return 0;
+	return problem(why, -EBADMSG, "directory %llu has %llu links instead of %llu",
+		       (unsigned long long)directory->ino, (unsigned long long)directory->nlink,
+		       (unsigned long long)(2 + below));
+}
+
 static int count_names(const struct state *state, struct map64 *names, struct problem *why)
 {
 	struct entry *entry;
 
 	state_for_each_inode (state, directory) {
+		uint64_t below = 0;
+		int r;
+
 		for (uint64_t at = 0;
 		     S_ISDIR(directory->mode) && (entry = state_entry_after(directory, at));
 		     at = entry->cookie) {
@@ -302,7 +316,11 @@ static int count_names(const struct state *state, struct map64 *names, struct pr
 					       "directory %llu, which has no name, has '%s' in it",
 					       (unsigned long long)directory->ino, entry->name);
 			map64_put(names, entry->ino, (void *)count);
+			below += S_ISDIR(inode->mode);
 		}
+		r = S_ISDIR(directory->mode) ? check_links(directory, below, why) : 0;
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }

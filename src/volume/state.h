@@ -107,8 +107,8 @@ void inode_free(struct inode *inode);
 
 /*
  * Every name leads to an inode of its type, and every inode has as many names as it says (a
- * directory one, the root and an orphan none).  What state_apply() keeps; of an image from outside,
- * -EBADMSG and `why`.
+ * directory one, the root and an orphan none), and a directory as many links as are in use.  What
+ * state_apply() keeps; of an image from outside, -EBADMSG and `why`.
  */
 int state_check(const struct state *state, struct problem *why);
 
