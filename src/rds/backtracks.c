@@ -433,8 +433,11 @@ int describe_backtracks(void *userdata, struct aws_call *call, json_t **ret)
 				 "DB cluster %s is %s: its backtracks can be told when that is "
 				 "done.",
 				 seen.record.name, seen_status(&seen));
-	if (r == 0)
-		r = choose(call, &all);
+	if (r < 0)
+		return aws_fault(call, "InvalidDBClusterStateFault",
+				 "The backtracks of DB cluster %s cannot be told: %s",
+				 seen.record.name, why.text);
+	r = choose(call, &all);
 	if (r == 0)
 		*ret = json_pack("{s:O}", "DBClusterBacktracks", all);
 	json_decref(all);

@@ -582,8 +582,9 @@ static void what_the_cluster_is_not_ready_for_is_refused(void)
 	faults("StopDBCluster", named(NULL, NULL), "InvalidDBClusterStateFault", "stopped");
 	faults("BacktrackDBCluster", named("BacktrackTo", json_real(1700000000)),
 	       "InvalidDBClusterStateFault", "stopped");
+	/* Its volume is not there. */
 	faults("DescribeDBClusterBacktracks", named(NULL, NULL), "InvalidDBClusterStateFault",
-	       "start it");
+	       "cannot be told");
 	faults("ModifyDBCluster", named("BacktrackWindow", json_integer(60)),
 	       "InvalidDBClusterStateFault", "stopped");
 	faults("ModifyDBCluster", named("NewDBClusterIdentifier", json_string("new")),
@@ -644,8 +645,11 @@ static void versions_are_found_in_the_servers_own_words(void)
 	check(!strcmp(version, ""), "%s", version);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	/* Who starts a keeper executes himself; ours keeps nothing, and says nothing. */
+	if (argc > 1)
+		return 1;
 	log_set_level(LOG_ERROR);
 	RUN(clusters_are_listed_by_name_whoever_made_them);
 	RUN(another_account_or_region_sees_none_of_them);

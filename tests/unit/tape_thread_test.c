@@ -299,7 +299,7 @@ static int64_t paced_clock(void *arg)
 {
 	struct pace *pace = arg;
 
-	return pace->now_us += pace->step_us;
+	return atomic_fetch_add(&pace->now_us, pace->step_us) + pace->step_us;
 }
 
 /* Records of several blocks, numbered from 1. */
