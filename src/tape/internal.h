@@ -72,7 +72,6 @@ struct tape {
 	uint64_t next_lsn;      /* the segment after the active one */
 	struct disk_file *next; /* prepared for it, or NULL */
 	bool next_blank;        /* its room was taken but never written */
-	int64_t begun_us;       /* when the active one was, by the records' clock */
 	bool hurried;           /* the one before was filled in no time */
 	struct spare spares[TAPE_SPARES];
 	bool preparing, sealing;
@@ -197,6 +196,8 @@ int spares_prepare(struct tape *tape, enum tape_room room);
 /* Take room for one more spare to hold, if one is missing and there is plenty.  Drops the lock
  * meanwhile. */
 void spares_hold(struct tape *tape);
+/* Are as many held as are to be? */
+bool spares_whole(const struct tape *tape);
 /*
  * May something grow?  0: yes, by a little; growth_left says how much.  -ENOSPC: the reserve has
  * begun.  Lock not held.

@@ -277,11 +277,16 @@ static int make_spare(struct tape *tape, int i)
 	return r;
 }
 
+bool spares_whole(const struct tape *tape)
+{
+	return spares_count(tape, SPARE_READY) >= tape->options.spares_held;
+}
+
 void spares_hold(struct tape *tape)
 {
 	int i = spares_find(tape, SPARE_NONE), r;
 
-	if (i < 0 || spares_count(tape, SPARE_READY) >= tape->options.spares_held)
+	if (i < 0 || spares_whole(tape))
 		return;
 	tape->spares[i].state = SPARE_BUSY;
 	pthread_mutex_unlock(&tape->lock);

@@ -97,20 +97,14 @@ static void put_own(struct tape *tape, uint16_t type, const void *meta, uint32_t
 	put_record(tape, &piece, &record);
 }
 
-static int64_t clock_now(const struct tape *tape)
-{
-	return tape->options.clock ? tape->options.clock(tape->options.clock_arg)
-				   : clock_realtime_us();
-}
-
 /* How fast the active segment was filled tells what is made next: see spares_prepare(). */
 static void note_pace(struct tape *tape)
 {
-	int64_t now = clock_now(tape), took = now - tape->begun_us;
+	const struct segment *segment = tape->active;
 
-	tape->hurried = tape->active &&
-			took < (int64_t)tape->options.segment_bytes / HURRY_BYTES_PER_MICROSECOND;
-	tape->begun_us = now;
+	tape->hurried = segment &&
+			segment->summary.last_time_us - segment->summary.first_time_us <
+				(int64_t)tape->options.segment_bytes / HURRY_BYTES_PER_MICROSECOND;
 }
 
 /*
@@ -132,6 +126,7 @@ static void begin_segment(struct tape *tape)
 	segment->file = take(tape->next);
 	if (tape->next_blank)
 		segment->blank_from = tape->next_lsn;
+	tape->next_blank = false;
 	segment->index = index_new();
 	segments_add(tape, segment);
 	tape->active = segment;
@@ -199,7 +194,10 @@ static int reserve(struct tape *tape, uint64_t size, enum tape_room room)
 
 static int64_t next_time(struct tape *tape)
 {
-	tape->last_time_us = MAX(tape->last_time_us, clock_now(tape));
+	int64_t now = tape->options.clock ? tape->options.clock(tape->options.clock_arg)
+					  : clock_realtime_us();
+
+	tape->last_time_us = MAX(tape->last_time_us, now);
 	return tape->last_time_us;
 }
 
@@ -315,10 +313,14 @@ static bool work_once(struct tape *tape)
 	return false;
 }
 
-/* The hurry is over: what comes now is likely to be little, and waited for. */
+/*
+ * The hurry is over: what comes now is likely to be little, and waited for.  The reserve comes
+ * first: a disk may be about to be full, and writing zeros takes long while others write there.
+ */
 static void fill_in(struct tape *tape)
 {
-	while (!tape->stop && !tape->prepare_wanted && !is_behind(tape) && flush_fill(tape))
+	while (!tape->stop && !tape->prepare_wanted && !is_behind(tape) && spares_whole(tape) &&
+	       flush_fill(tape))
 		;
 }
 

@@ -13,7 +13,7 @@ from serving import Serving
 
 ROUNDS = ("alone", "beside serve", "after serve was killed")
 PORTS = [free_port() for _ in range(4)]
-DURATION = r"(?:\d+(?:\.\d+)? (?:ms|s|m|h|d)|\d+[dhms](?:\d+[hms])*)\b"
+DURATION = r"(?:\d+(?:\.\d+)? (?:us|ms|s|m|h|d)|\d+[dhms](?:\d+[hms])*)\b"
 UNITS = r"\b\d[\d,]*(?:\.\d+)? (?:bytes|KiB|MiB|GiB|TiB)(?:/s)?\b"
 PATIENCE = 60
 serving = None
