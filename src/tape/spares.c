@@ -201,6 +201,14 @@ static int use_room(struct tape *tape, size_t kept, uint64_t lsn)
 	return r;
 }
 
+/* Much more room than the reserve: as much again for the tape to grow into. */
+#define PLENTY_RESERVES 3
+
+static int plenty_for(struct tape *tape, uint64_t bytes)
+{
+	return spares_room_for(tape, bytes + PLENTY_RESERVES * tape->options.bytes_reserved);
+}
+
 /* While the reserve is whole: a spare that is not held, or a new file. */
 static int prepare_from_plenty(struct tape *tape, uint64_t lsn)
 {
@@ -210,6 +218,8 @@ static int prepare_from_plenty(struct tape *tape, uint64_t lsn)
 	int r;
 
 	pthread_mutex_unlock(&tape->lock);
+	/* Where room is short, who writes is not to be faster than what makes room again. */
+	blank = blank && plenty_for(tape, tape->options.segment_bytes) == 0;
 	/* A spare takes no room, but with the reserve begun it is not for growth. */
 	r = recycle ? spares_room_for(tape, 0) : make_new(tape, blank);
 	if (r == 0 && !recycle)
@@ -256,17 +266,13 @@ int spares_allow_growth(struct tape *tape)
 
 /* --- Spares that are held ----------------------------------------------------------------- */
 
-/* Much more room than the reserve: as much again for the tape to grow into. */
-#define PLENTY_RESERVES 3
-
 static int make_spare(struct tape *tape, int i)
 {
 	CLEANUP(disk_file) struct disk_file *file = NULL;
 	char name[TAPE_NAME_MAX];
 	int r;
 
-	r = spares_room_for(tape, tape->options.segment_bytes +
-					  PLENTY_RESERVES * tape->options.bytes_reserved);
+	r = plenty_for(tape, tape->options.segment_bytes);
 	if (r < 0)
 		return r;
 	r = disk_open(tape->disk, spare_name(name, i), DISK_CREATE, &file);
