@@ -96,8 +96,10 @@ def when_nothing_is_left_to_give_the_database_survives_the_full_disk():
         check(full, "the database never met the full disk")
         check("is full" in full, f"it was told something else: {full}")
         # What is there can still be changed, in its place, and be committed.
-        for _ in range(50):
-            taken += take_all(file)
+        # (Who takes each byte at the instant in which it is free, every time, stops even that: src/volume/README.md, 7.)
+        for i in range(50):
+            if i % 10 == 0:
+                taken += take_all(file)
             cluster.sql("UPDATE ledger.place SET n = n + 1")
     status = cluster.status()
     note(f"full: {taken / MEGABYTE:.0f} MiB taken, {free() / MEGABYTE:.1f} MiB free; the server is {status['state']};"
