@@ -120,6 +120,10 @@ class Serve(Answering):
         super().__init__(bench)
         self.home = bench.path(name)
         os.makedirs(self.home, mode=0o755)
+        os.mkdir(os.path.join(self.home, ".serve"), mode=0o700)
+        # As many as there can be are what is measured here.
+        with open(os.path.join(self.home, ".serve", "serve.json"), "w", encoding="ascii") as file:
+            json.dump({"requests_per_second": 1_000_000}, file)
         make_clusters(self.home, clusters)
 
     def start(self):
