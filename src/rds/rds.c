@@ -28,6 +28,12 @@ static const struct aws_filter backtrack_filters[] = {
 	{NULL},
 };
 
+/* Of what there is none. */
+static const struct aws_filter global_filters[] = {
+	{"db-cluster-id", {NULL}},
+	{"region", {NULL}},
+	{NULL},
+};
 static const struct aws_filter no_filters[] = {{NULL}};
 
 const struct aws_handler rds_handlers[] = {
@@ -40,7 +46,7 @@ const struct aws_handler rds_handlers[] = {
 	{"DescribeDBClusters", describe_clusters, rds_touch_cluster, .quick = true,
 	 .mark = "DBClusterIdentifier", .filters = cluster_filters},
 	{"DescribeEvents", events_describe, .mark = ".mark", .filters = no_filters},
-	{"DescribeGlobalClusters", describe_global_clusters, .filters = no_filters},
+	{"DescribeGlobalClusters", describe_global_clusters, .filters = global_filters},
 	{"ListTagsForResource", list_tags, tags_touch},
 	{"ModifyDBCluster", modify_cluster, rds_touch_cluster},
 	{"RemoveTagsFromResource", remove_tags, tags_touch},

@@ -155,6 +155,9 @@ def there_are_no_global_clusters():
     """Terraform asks for them before it believes in a cluster."""
     for client in (boto3, aws):
         check(client.rds("DescribeGlobalClusters")["GlobalClusters"] == [], "there is one")
+        arn = described(boto3, "shop")["DBClusterArn"]
+        told = client.rds("DescribeGlobalClusters", Filters=[{"Name": "db-cluster-id", "Values": [arn]}])
+        check(told["GlobalClusters"] == [], f"one has it: {told}")
         refused("GlobalClusterNotFoundFault", client.rds, "DescribeGlobalClusters", GlobalClusterIdentifier="world")
 
 
