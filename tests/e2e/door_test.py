@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+from clients import CommandLine, refused
 from harness import Failed, Skip, check, free_port, gone, main, note, note_time, postgres_program, sandbox, unspill, wait_for
 from serving import Serving
 
@@ -210,28 +211,47 @@ def who_cancels_the_job_tells_the_command():
     check(status == 7 and err == "unspill: create unwanted: cancelled\n" and "taking back" in out, f"{status} {err} {out}")
 
 
-def what_is_being_made_when_serve_is_killed_is_finished_by_the_next():
-    create = Create("shop", PORTS[0])
-    serving.kill()
+def is_finished_by_the_next(name, port, end, words):
+    """Made while serve ends in one way or the other, of which the command speaks in these words."""
+    create = Create(name, port)
+    end()
     _, err = create.command.communicate(timeout=PATIENCE)
-    check(create.command.returncode == 1 and "goes on with it when it runs again: see 'unspill jobs'" in err, err)
+    check(create.command.returncode == 1 and words in err, err)
     serving.start()
     create.go_on()
-    wait_for(lambda: job_of("shop", "ended_us"), PATIENCE, "the job to end")
-    check(job_of("shop", "state") == "done", job_of("shop", "error"))
-    check(serving.unspill.cluster("shop", "postgresql").status()["state"] == "running", "it does not run")
+    wait_for(lambda: job_of(name, "ended_us"), PATIENCE, "the job to end")
+    check(job_of(name, "state") == "done", job_of(name, "error"))
+    check(serving.unspill.cluster(name, "postgresql").status()["state"] == "running", "it does not run")
+
+
+def what_is_being_made_when_serve_is_killed_is_finished_by_the_next():
+    is_finished_by_the_next("shop", PORTS[0], serving.kill, "goes on with it when it runs again: see 'unspill jobs'")
 
 
 def what_is_being_made_when_serve_ends_is_finished_by_the_next():
-    create = Create("more", PORTS[1])
+    is_finished_by_the_next("more", PORTS[1], serving.stop, "unspill serve is ending; it goes on with job")
+
+
+def what_is_there():
+    clusters = serving.unspill.json("list")["clusters"]
+    return [{name: one[name] for name in ("name", "state", "pid", "keeper_pid")} for one in clusters], serving.unspill.json("jobs")
+
+
+def what_aws_protects_is_not_deleted_by_the_command_while_serve_runs():
+    """The protection is a record of serve's: without it, nothing asks."""
+    aws = serving.client(CommandLine)
+    aws.run(["rds", "modify-db-cluster", "--db-cluster-identifier", "more", "--deletion-protection"])
+    before = what_is_there()
+    done = serving.unspill.run("delete", "more", "--yes", check=False)
+    check(done.returncode == 9 and done.stdout == "" and done.stderr == (
+        "unspill: delete more: it is protected against deletion; 'aws rds modify-db-cluster --db-cluster-identifier more "
+        "--no-deletion-protection' ends that\n"), done)
+    after = what_is_there()
+    check(after == before, f"{before}\n{after}")
     serving.stop()
-    _, err = create.command.communicate(timeout=PATIENCE)
-    check(create.command.returncode == 1 and "unspill serve is ending; it goes on with job" in err, err)
-    create.go_on()
-    serving.start()
-    wait_for(lambda: job_of("more", "ended_us"), PATIENCE, "the job to end")
-    check(job_of("more", "state") == "done", job_of("more", "error"))
     serving.unspill.run("delete", "more", "--yes")
+    serving.start()
+    refused("DBClusterNotFoundFault", aws.run, ["rds", "describe-db-clusters", "--db-cluster-identifier", "more"])
 
 
 def a_serve_that_does_not_answer_stops_nobody():
@@ -254,5 +274,6 @@ main(
     without_serve_commands_do_their_own_work, beside_serve_they_print_the_same_and_are_its_jobs,
     after_it_was_killed_they_do_their_own_work_again, who_interrupts_the_command_cancels_what_it_makes, who_kills_it_does_so_too,
     who_cancels_the_job_tells_the_command, what_is_being_made_when_serve_is_killed_is_finished_by_the_next,
-    what_is_being_made_when_serve_ends_is_finished_by_the_next, a_serve_that_does_not_answer_stops_nobody,
+    what_is_being_made_when_serve_ends_is_finished_by_the_next, what_aws_protects_is_not_deleted_by_the_command_while_serve_runs,
+    a_serve_that_does_not_answer_stops_nobody,
 )
