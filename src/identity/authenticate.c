@@ -17,11 +17,11 @@ static int unknown_key(struct aws_call *call)
 			 "The security token included in the request is invalid");
 }
 
-static const struct signing_key *find_signing_key(const struct key_use *use,
+static const struct signing_key *find_signing_key(const struct signing_keys *keys,
 						  const struct sigv4 *signature)
 {
 	for (unsigned i = 0; i < SIGNING_KEYS; i++) {
-		const struct signing_key *key = &use->signing[i];
+		const struct signing_key *key = &keys->keys[i];
 
 		if (!strcmp(key->date, signature->date) &&
 		    !strcmp(key->region, signature->region) &&
@@ -31,12 +31,12 @@ static const struct signing_key *find_signing_key(const struct key_use *use,
 	return NULL;
 }
 
-static const struct signing_key *make_signing_key(struct key_use *use,
+static const struct signing_key *make_signing_key(struct signing_keys *keys,
 						  const struct sigv4 *signature, const char *secret)
 {
-	struct signing_key *key = &use->signing[use->next];
+	struct signing_key *key = &keys->keys[keys->next];
 
-	use->next = (use->next + 1) % SIGNING_KEYS;
+	keys->next = (keys->next + 1) % SIGNING_KEYS;
 	snprintf(key->date, sizeof key->date, "%s", signature->date);
 	snprintf(key->region, sizeof key->region, "%s", signature->region);
 	snprintf(key->service, sizeof key->service, "%s", signature->service);
@@ -45,15 +45,16 @@ static const struct signing_key *make_signing_key(struct key_use *use,
 }
 
 /* With `lock` held, which keeps the key's owner where it is. */
-static void get_signing_key(struct identity *identity, struct key_use *use, const char *secret,
-			    const struct sigv4 *signature, uint8_t ret[SIGV4_KEY_SIZE])
+static void get_signing_key(struct identity *identity, struct signing_keys *keys,
+			    const char *secret, const struct sigv4 *signature,
+			    uint8_t ret[SIGV4_KEY_SIZE])
 {
 	const struct signing_key *key;
 
 	pthread_mutex_lock(&identity->cache);
-	key = find_signing_key(use, signature);
+	key = find_signing_key(keys, signature);
 	if (!key)
-		key = make_signing_key(use, signature, secret);
+		key = make_signing_key(keys, signature, secret);
 	memcpy(ret, key->bytes, SIGV4_KEY_SIZE);
 	pthread_mutex_unlock(&identity->cache);
 }
@@ -69,8 +70,8 @@ static int find_session(struct identity *identity, const struct sigv4 *signature
 		return unknown_key(call);
 	there = principal_describe(identity, NULL, session, &call->caller);
 	/* The session is not const in what `cache` guards. */
-	get_signing_key(identity, (struct key_use *)&session->use, session->secret, signature,
-			ret_key);
+	get_signing_key(identity, (struct signing_keys *)&session->signing, session->secret,
+			signature, ret_key);
 	if (session->expires_us <= call->now_us) {
 		pthread_rwlock_unlock(&identity->lock);
 		return aws_fault(call, "ExpiredToken",
@@ -91,23 +92,37 @@ static int find_key(struct identity *identity, const struct sigv4 *signature, st
 	there = key && !strcmp(entity_text(key, "Status"), "Active") &&
 		principal_describe(identity, key, NULL, &call->caller);
 	if (there)
-		get_signing_key(identity, key->use, key->secret, signature, ret_key);
+		get_signing_key(identity, key->signing, key->secret, signature, ret_key);
 	pthread_rwlock_unlock(&identity->lock);
 	return there ? 0 : unknown_key(call);
 }
 
+/* The access key, or the role whose session this is; NULL where no use is noted. */
+static struct last_use *find_use(const struct identity *identity, const char *access_key_id)
+{
+	const struct session *session = session_known(identity, access_key_id);
+	const char *party = session ? session_text(session, "PartyId") : NULL;
+	const struct entity *entity;
+
+	if (session)
+		entity = party ? store_find_id(identity, party) : NULL;
+	else
+		entity = store_find(identity, ENTITY_KEY, "", access_key_id);
+	return entity ? entity->use : NULL;
+}
+
 static void note_use(struct identity *identity, const struct sigv4 *signature, int64_t now_us)
 {
-	const struct entity *key;
+	struct last_use *use;
 
 	pthread_rwlock_rdlock(&identity->lock);
-	key = store_find(identity, ENTITY_KEY, "", signature->access_key_id);
-	if (key) {
+	use = find_use(identity, signature->access_key_id);
+	if (use) {
 		pthread_mutex_lock(&identity->cache);
-		key->use->used_us = now_us;
-		memcpy(key->use->region, signature->region, sizeof key->use->region);
-		memcpy(key->use->service, signature->service, sizeof key->use->service);
-		key->use->noted = true;
+		use->used_us = now_us;
+		memcpy(use->region, signature->region, sizeof use->region);
+		memcpy(use->service, signature->service, sizeof use->service);
+		use->noted = true;
 		pthread_mutex_unlock(&identity->cache);
 	}
 	pthread_rwlock_unlock(&identity->lock);

@@ -71,6 +71,7 @@ json_t *iam_without_text(const json_t *list, const char *text);
 /* As it is answered. */
 json_t *iam_show_policy(const struct identity *identity, const struct entity *policy, bool whole);
 json_t *iam_show_version(const struct entity *policy, const char *version, bool with_document);
+json_t *iam_show_role_use(struct identity *identity, const struct entity *role);
 json_t *iam_show_inline(const struct entity *party);
 json_t *iam_show_attached(const struct identity *identity, const struct entity *party);
 /* A change of one entity; `data` is stolen. */

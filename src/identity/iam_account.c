@@ -205,7 +205,7 @@ static json_t *group_names(const struct identity *identity, const struct entity 
 	return list;
 }
 
-static json_t *party_details(const struct identity *identity, const struct entity *party)
+static json_t *party_details(struct identity *identity, const struct entity *party)
 {
 	static const char *const policy_lists[ENTITY_KINDS] = {
 		[ENTITY_USER] = "UserPolicyList",
@@ -222,7 +222,7 @@ static json_t *party_details(const struct identity *identity, const struct entit
 		json_object_set_new(shown, "GroupList", group_names(identity, party));
 	if (party->kind == ENTITY_ROLE) {
 		json_object_set_new(shown, "InstanceProfileList", json_array());
-		json_object_set_new(shown, "RoleLastUsed", json_object());
+		json_object_set_new(shown, "RoleLastUsed", iam_show_role_use(identity, party));
 	}
 	return shown;
 }
@@ -246,7 +246,7 @@ static bool is_filtered_out(const struct aws_call *call, const char *filter)
 	return json_array_size(wanted) && !iam_has_text(wanted, filter);
 }
 
-static json_t *details(const struct identity *identity, const struct aws_call *call,
+static json_t *details(struct identity *identity, const struct aws_call *call,
 		       enum entity_kind kind, const char *account, const char *filter, json_t *list)
 {
 	const struct entity *entity;

@@ -56,11 +56,26 @@ int iam_create_role(struct identity *identity, struct aws_call *call, json_t **r
 	return r;
 }
 
-static json_t *show_whole(const struct entity *role)
+/* Empty where it never was. */
+json_t *iam_show_role_use(struct identity *identity, const struct entity *role)
 {
-	json_t *shown = iam_show(role, true), *used = json_object_get(role->data, "RoleLastUsed");
+	json_t *shown = json_object();
 
-	json_object_set_new(shown, "RoleLastUsed", used ? json_incref(used) : json_object());
+	pthread_mutex_lock(&identity->cache);
+	if (role->use->used_us) {
+		json_object_set_new(shown, "LastUsedDate",
+				    json_real(whole_seconds(role->use->used_us)));
+		json_object_set_new(shown, "Region", json_string(role->use->region));
+	}
+	pthread_mutex_unlock(&identity->cache);
+	return shown;
+}
+
+static json_t *show_whole(struct identity *identity, const struct entity *role)
+{
+	json_t *shown = iam_show(role, true);
+
+	json_object_set_new(shown, "RoleLastUsed", iam_show_role_use(identity, role));
 	return shown;
 }
 
@@ -70,7 +85,7 @@ int iam_get_role(struct identity *identity, struct aws_call *call, json_t **ret)
 
 	if (!role)
 		return AWS_FAULT;
-	*ret = json_pack("{s:o}", "Role", show_whole(role));
+	*ret = json_pack("{s:o}", "Role", show_whole(identity, role));
 	return 0;
 }
 

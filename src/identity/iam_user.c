@@ -256,7 +256,7 @@ int iam_delete_access_key(struct identity *identity, struct aws_call *call, json
 }
 
 /* When, where and for what: "N/A" where it never was. */
-static json_t *show_use(struct identity *identity, struct key_use *use)
+static json_t *show_use(struct identity *identity, const struct last_use *use)
 {
 	json_t *shown;
 

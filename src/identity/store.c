@@ -211,6 +211,8 @@ static struct entity *insert(struct identity *identity, enum entity_kind kind, c
 	snprintf(entity->account, sizeof entity->account, "%s", account);
 	entity->name = xstrdup(name);
 	if (kind == ENTITY_KEY)
+		entity->signing = xcalloc(1, sizeof *entity->signing);
+	if (kind == ENTITY_KEY || kind == ENTITY_ROLE)
 		entity->use = xcalloc(1, sizeof *entity->use);
 	set_data(entity, data);
 	link_entity(&identity->names, hash_name(kind, account, name), entity);
@@ -229,8 +231,9 @@ static void entity_free(struct entity *entity)
 	policy_free(entity->trust);
 	json_decref(entity->data);
 	OPENSSL_cleanse(entity->secret, sizeof entity->secret);
-	if (entity->use)
-		OPENSSL_cleanse(entity->use, sizeof *entity->use);
+	if (entity->signing)
+		OPENSSL_cleanse(entity->signing, sizeof *entity->signing);
+	free(entity->signing);
 	free(entity->use);
 	free(entity->id);
 	free(entity->name);
@@ -260,6 +263,7 @@ struct row {
 	const char *account, *name, *old_name;
 	const char *text;
 	const char *secret; /* of a new key */
+	const char *use;    /* use_name() of what is removed */
 };
 
 static int write_secret(sqlite3 *db, const struct row *row)
@@ -292,6 +296,15 @@ static int replace_row(sqlite3 *db, void *arg)
 			 row->old_name);
 }
 
+/* Under which its last use is written, if it has one: roles are made again by the same name, and
+ * were not used then. */
+static const char *use_name(const struct entity *entity)
+{
+	if (!entity->use)
+		return NULL;
+	return entity->kind == ENTITY_KEY ? entity->name : entity->id;
+}
+
 static int remove_row(sqlite3 *db, void *arg)
 {
 	const struct row *row = arg;
@@ -299,10 +312,11 @@ static int remove_row(sqlite3 *db, void *arg)
 			  "DELETE FROM identity_entity WHERE kind = ? AND account = ? AND name = ?",
 			  "iss", (int64_t)row->kind, row->account, row->name);
 
-	if (r < 0 || row->kind != ENTITY_KEY)
-		return r;
-	r = state_run(db, "DELETE FROM identity_secret WHERE name = ?", "s", row->name);
-	return r < 0 ? r : state_run(db, "DELETE FROM identity_use WHERE name = ?", "s", row->name);
+	if (r == 0 && row->kind == ENTITY_KEY)
+		r = state_run(db, "DELETE FROM identity_secret WHERE name = ?", "s", row->name);
+	if (r == 0 && row->use)
+		r = state_run(db, "DELETE FROM identity_use WHERE name = ?", "s", row->use);
+	return r;
 }
 
 int store_add(struct identity *identity, enum entity_kind kind, const char *account,
@@ -372,7 +386,11 @@ int store_replace(struct identity *identity, struct entity *entity, const char *
 
 int store_remove(struct identity *identity, struct entity *entity)
 {
-	struct row row = {identity, entity->kind, entity->account, entity->name};
+	struct row row = {.identity = identity,
+			  .kind = entity->kind,
+			  .account = entity->account,
+			  .name = entity->name,
+			  .use = use_name(entity)};
 	int r = state_write(identity->state, remove_row, &row);
 
 	if (r < 0)
@@ -453,9 +471,12 @@ static int load_secret(struct loading *loading, sqlite3_stmt *row)
 
 static int load_use(struct loading *loading, sqlite3_stmt *row)
 {
-	struct entity *entity = store_find(loading->identity, ENTITY_KEY, "", column_text(row, 0));
+	const char *name = column_text(row, 0);
+	struct entity *entity = store_find(loading->identity, ENTITY_KEY, "", name);
 
 	if (!entity)
+		entity = store_find_id(loading->identity, name);
+	if (!entity || !entity->use)
 		return 0;
 	entity->use->used_us = sqlite3_column_int64(row, 1);
 	snprintf(entity->use->region, sizeof entity->use->region, "%s", column_text(row, 2));
@@ -543,7 +564,7 @@ static void collect_uses(struct identity *identity, struct uses *ret)
 	pthread_rwlock_rdlock(&identity->lock);
 	pthread_mutex_lock(&identity->cache);
 	for (unsigned i = 0; i < identity->entity_count; i++) {
-		struct key_use *use = identity->entities[i]->use;
+		struct last_use *use = identity->entities[i]->use;
 		struct used *used;
 
 		if (!use || !use->noted)
@@ -552,7 +573,7 @@ static void collect_uses(struct identity *identity, struct uses *ret)
 		xgrow(ret->items, ret->count, ret->room);
 		used = &ret->items[ret->count++];
 		used->used_us = use->used_us;
-		snprintf(used->name, sizeof used->name, "%s", identity->entities[i]->name);
+		snprintf(used->name, sizeof used->name, "%s", use_name(identity->entities[i]));
 		memcpy(used->region, use->region, sizeof used->region);
 		memcpy(used->service, use->service, sizeof used->service);
 	}
@@ -569,6 +590,6 @@ void store_write_uses(struct identity *identity)
 	if (uses.count)
 		r = state_write(identity->state, write_uses, &uses);
 	if (r < 0)
-		log_errno(r, "cannot write when access keys were last used");
+		log_errno(r, "cannot write when access keys and roles were last used");
 	free(uses.items);
 }

@@ -39,11 +39,14 @@ struct signing_key {
 	uint8_t bytes[SIGV4_KEY_SIZE];
 };
 
-/* What is known of an access key besides its object; all guarded by identity.cache. */
-struct key_use {
-	struct signing_key signing[SIGNING_KEYS];
+/* Guarded by identity.cache, as the next. */
+struct signing_keys {
+	struct signing_key keys[SIGNING_KEYS];
 	unsigned next; /* the one to be replaced */
-	int64_t used_us;
+};
+
+struct last_use {
+	int64_t used_us; /* 0: never */
 	char region[AWS_REGION_SIZE];
 	char service[64];
 	bool noted; /* used since it was last written */
@@ -60,7 +63,9 @@ struct entity {
 	unsigned policy_count;
 	struct policy *trust; /* a role's */
 	char secret[SECRET_TEXT_SIZE];
-	struct key_use *use; /* a key's */
+	/* What is known besides. */
+	struct signing_keys *signing; /* a key's */
+	struct last_use *use;         /* a key's; a role's, by its sessions */
 };
 
 /* A session: somebody's temporary credentials.  All of it is in its token, so that none is stored.
@@ -74,7 +79,7 @@ struct session {
 	struct policy **policies;
 	unsigned policy_count;
 	int64_t expires_us;
-	struct key_use use;
+	struct signing_keys signing;
 };
 
 struct identity {

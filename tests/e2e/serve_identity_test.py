@@ -188,7 +188,9 @@ def a_role_is_assumed(client, name):
     refused("AccessDenied", person.sts, "AssumeRole", RoleArn=role["Arn"], RoleSessionName="now")
     iam("UpdateRole", RoleName=name, Description="e", MaxSessionDuration=3600)
     check(iam("UpdateRoleDescription", RoleName=name, Description="f")["Role"]["Description"] == "f", "description")
-    check(iam("GetRole", RoleName=name)["Role"]["MaxSessionDuration"] == 3600, "duration")
+    got = iam("GetRole", RoleName=name)["Role"]
+    check(got["MaxSessionDuration"] == 3600, "duration")
+    check(got["RoleLastUsed"]["Region"] == "us-east-1" and got["RoleLastUsed"]["LastUsedDate"], got)
     check(name in [one["RoleName"] for one in iam("ListRoles", PathPrefix="/work/")["Roles"]], "is not listed")
     iam("TagRole", RoleName=name, Tags=[{"Key": "b", "Value": "2"}])
     iam("UntagRole", RoleName=name, TagKeys=["a"])

@@ -711,6 +711,65 @@ static void a_role_is_assumed_by_whom_it_trusts(void)
 	end();
 }
 
+/* The region and the time of a role's last use: "" and 0 when it never was. */
+static double last_use_of(const char *action, const char *input, char *ret_region, size_t size)
+{
+	json_t *answer = ask(&root, action, input), *role = json_object_get(answer, "Role"), *used;
+	const char *region;
+	double when;
+
+	if (!role)
+		role = json_array_get(json_object_get(answer, "RoleDetailList"), 0);
+	used = json_object_get(role, "RoleLastUsed");
+	check(json_is_object(used), "%s: it is always there", action);
+	region = json_string_value(json_object_get(used, "Region"));
+	snprintf(ret_region, size, "%s", region ? region : "");
+	when = json_number_value(json_object_get(used, "LastUsedDate"));
+	json_decref(answer);
+	return when;
+}
+
+static void a_role_knows_when_and_where_a_session_of_it_was_used(void)
+{
+	CLEANUP(free) char *trust = NULL;
+	struct signer ana, session, stolen;
+	char input[256], region[64];
+	double when;
+
+	begin();
+	ana = make_user("ana");
+	put_policy("User", "ana", MAY_ALL);
+	trust = trust_of(identity_account(identity), "");
+	make_role("r", trust);
+	snprintf(input, sizeof input, "{'RoleArn':'arn:aws:iam::%s:role/r','RoleSessionName':'s'}",
+		 identity_account(identity));
+	session = assume(&ana, input);
+	when = last_use_of("iam:GetRole", "{'RoleName':'r'}", region, sizeof region);
+	check(when == 0 && !*region, "to assume it is not to use it: %s", region);
+	stolen = session;
+	*stolen.secret ^= 1;
+	check(authenticate(&stolen, "rds") == AWS_FAULT);
+	when = last_use_of("iam:GetRole", "{'RoleName':'r'}", region, sizeof region);
+	check(when == 0, "what is not signed by it is no use of it");
+	check(authenticate(&session, "rds") == 0);
+	when = last_use_of("iam:GetRole", "{'RoleName':'r'}", region, sizeof region);
+	check(when >= (double)(call.now_us / 1000000 - 60) && !strcmp(region, "eu-west-1"),
+	      "%.0f %s", when, region);
+	restart();
+	check(last_use_of("iam:GetRole", "{'RoleName':'r'}", region, sizeof region) == when &&
+		      !strcmp(region, "eu-west-1"),
+	      "written when it closes");
+	check(last_use_of("iam:GetAccountAuthorizationDetails", "{'Filter':['Role']}", region,
+			  sizeof region) == when);
+	/* Another one of its name has not been used, now or after a restart. */
+	works(&root, "iam:DeleteRole", "{'RoleName':'r'}");
+	make_role("r", trust);
+	check(last_use_of("iam:GetRole", "{'RoleName':'r'}", region, sizeof region) == 0);
+	restart();
+	check(last_use_of("iam:GetRole", "{'RoleName':'r'}", region, sizeof region) == 0);
+	end();
+}
+
 static void a_session_is_bound_by_its_policies_its_time_and_its_token(void)
 {
 	CLEANUP(free) char *trust = NULL, *input = NULL, *rest = NULL;
@@ -1130,6 +1189,7 @@ int main(void)
 	RUN(the_policies_that_come_with_us_do_what_they_promise);
 	RUN(who_hands_out_permissions_can_be_bound_to_some_of_them);
 	RUN(a_role_is_assumed_by_whom_it_trusts);
+	RUN(a_role_knows_when_and_where_a_session_of_it_was_used);
 	RUN(a_session_is_bound_by_its_policies_its_time_and_its_token);
 	RUN(a_session_ends);
 	RUN(a_federated_user_may_what_both_allow);
