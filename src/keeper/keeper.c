@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pressure.h"
 #include "control/scratch.h"
 #include "engine/process.h"
 #include "keeper/internal.h"
@@ -70,6 +71,7 @@ static int open_locked(struct keeper *keeper, const char *path, struct problem *
 {
 	struct volume_options options = {.background = true,
 					 .repack = keeper->cluster->repack,
+					 .busy = pressure_is_high,
 					 .thin = keeper->cluster->thin,
 					 .detach_bytes_per_second = keeper->cluster->detach_rate};
 	int r;

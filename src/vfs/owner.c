@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pressure.h"
 #include "base/timetext.h"
 #include "control/scratch.h"
 #include "vfs/answers.h"
@@ -163,6 +164,7 @@ static int open_volume(struct owner *owner, struct problem *why)
 	snprintf(place, sizeof place, "%s%s", owner->directory, owner->cluster ? "/volume" : "");
 	if (owner->cluster) {
 		options.repack = owner->cluster->repack;
+		options.busy = pressure_is_high;
 		options.thin = owner->cluster->thin;
 		options.detach_bytes_per_second = owner->cluster->detach_rate;
 		options.hold = clones_begin(&owner->clones, owner->directory);

@@ -121,6 +121,7 @@ struct volume {
 	unsigned repack_waiting;    /* who asked, and waits for that; notes_lock */
 	pthread_cond_t repack_turn; /* with notes_lock: the turn is free */
 	int64_t repack_started_us;  /* its own: monotonic */
+	bool repack_early;          /* its own: what it is at could wait */
 	uint64_t repacked_to;       /* its own: what is before has been looked at */
 	uint64_t base_bytes, checkpoint_bytes, pins; /* for whoever asks while a fold runs */
 	char last_error[512];

@@ -28,10 +28,18 @@
  */
 #define PACKED_PERCENT 400
 #define PACKED_PERCENT_BACKGROUND 50
-/* In the background: younger segments wait, and those that are to be folded soon are left. */
+/* In the background: younger segments wait, those that are to be folded soon are left, and those
+ * that are so old do not wait for a whole run: parts of the window. */
 #define AGE_US INT64_C(10000000)
 #define LIFE_LEFT_PART 4
+#define DUE_PART 8
 #define RATE_DEFAULT (UINT64_C(32) << 20)
+/*
+ * A mebibyte takes 13 ms of a processor.  While the machine is busy a run that is not due for long
+ * goes on at a step a second, as long as what is not packed takes but a part of its room.
+ */
+#define BUSY_STEP_US INT64_C(1000000)
+#define BUSY_ROOM_PART 4
 
 /* --- What the data of a run is of ---------------------------------------------------------------
  */
@@ -477,51 +485,95 @@ int volume_repack(struct volume *volume, const struct volume_repack_options *opt
 /* --- In the background
  * ------------------------------------------------------------------------------- */
 
-/* At most so many bytes a second, unless somebody waits; false when it is time to stop. */
+/* What is not packed takes so much of the room for history that packing cannot wait. */
+static bool is_much(struct volume *v)
+{
+	uint64_t room = volume_free_bytes(v), max;
+	struct tape_stats tape;
+
+	pthread_rwlock_rdlock(&v->lock);
+	max = v->history_max;
+	pthread_rwlock_unlock(&v->lock);
+	if (max)
+		room = MIN(room, max);
+	tape_get_stats(v->tape, &tape);
+	return (tape.segments - tape.packed_segments) * v->segment_bytes > room / BUSY_ROOM_PART;
+}
+
+static bool is_better_left(struct volume *v)
+{
+	return v->options.busy && v->options.busy() && !is_much(v);
+}
+
+/* For how long before the next step, so that it is at most so many bytes a second. */
+static int64_t pause_before(struct volume *v, uint64_t done)
+{
+	uint64_t rate = v->options.repack_bytes_per_second ? v->options.repack_bytes_per_second
+							   : RATE_DEFAULT;
+	int64_t ahead;
+
+	if (v->repack_early && is_better_left(v)) {
+		v->repack_started_us += BUSY_STEP_US;
+		return BUSY_STEP_US;
+	}
+	ahead = v->repack_started_us + (int64_t)(done * 1000000 / rate) - clock_monotonic_us();
+	ahead = MAX(ahead, (int64_t)0);
+	return MIN(ahead, (int64_t)1000000);
+}
+
+/* Unless somebody waits; false when it is time to stop. */
 static bool slowly(uint64_t done, uint64_t total, void *arg)
 {
 	struct volume *v = arg;
-	uint64_t rate = v->options.repack_bytes_per_second ? v->options.repack_bytes_per_second
-							   : RATE_DEFAULT;
-	int64_t due = v->repack_started_us + (int64_t)(done * 1000000 / rate);
-	int64_t ahead = due - clock_monotonic_us();
-	bool stop;
+	bool hurry, stop;
 
 	pthread_mutex_lock(&v->notes_lock);
-	if (v->repack_waiting)
-		ahead = 0;
+	hurry = v->repack_waiting > 0;
 	pthread_mutex_unlock(&v->notes_lock);
-	ahead = MAX(ahead, (int64_t)0);
-	ahead = MIN(ahead, (int64_t)1000000);
-	stop = volume_wait_for_stop(v, &v->repack_wake, ahead);
+	stop = volume_wait_for_stop(v, &v->repack_wake, hurry ? 0 : pause_before(v, done));
 	pthread_mutex_lock(&v->notes_lock);
 	stop = stop || v->space_short;
 	pthread_mutex_unlock(&v->notes_lock);
 	return !stop;
 }
 
-/*
- * One run, when there is a whole one, or when the oldest of it has waited long enough.  1 when
- * there may be more to do.
- */
+static bool is_whole(struct volume *v, const struct run *run)
+{
+	return run->count - run->packed >= run_length(v, BATCH_BYTES) ||
+	       run->records >= RUN_RECORDS_MAX / 2;
+}
+
+/* A whole one, or what has waited long enough; only the latter whatever else goes on. */
+static bool choose_in_background(struct volume *v, struct run *ret)
+{
+	struct run overdue;
+	int64_t window;
+	bool whole;
+
+	pthread_rwlock_rdlock(&v->lock);
+	window = v->window_us;
+	pthread_rwlock_unlock(&v->lock);
+	if (!choose_run(v, v->repacked_to, AGE_US, window / LIFE_LEFT_PART, true, ret))
+		return false;
+	whole = is_whole(v, ret);
+	v->repack_early = !choose_run(v, v->repacked_to, window / DUE_PART, window / LIFE_LEFT_PART,
+				      true, &overdue);
+	if (v->repack_early)
+		return whole && !is_better_left(v);
+	if (!whole)
+		*ret = overdue;
+	return true;
+}
+
+/* One run.  1 when there may be more to do. */
 static int repack_step(struct volume *v)
 {
 	struct work work = {.v = v, .progress = slowly, .arg = v};
 	struct problem why = {""};
 	struct run run;
-	int64_t window;
 	int r;
 
-	pthread_rwlock_rdlock(&v->lock);
-	window = v->window_us;
-	pthread_rwlock_unlock(&v->lock);
-	if (!choose_run(v, v->repacked_to, AGE_US, window / LIFE_LEFT_PART, true, &run))
-		return 0;
-	if (run.count - run.packed < run_length(v, BATCH_BYTES) &&
-	    run.records < RUN_RECORDS_MAX / 2 &&
-	    !choose_run(v, v->repacked_to, window / 8, window / LIFE_LEFT_PART, true, &run))
-		return 0;
-	if (!has_room(v, &run))
+	if (!choose_in_background(v, &run) || !has_room(v, &run))
 		return 0;
 	v->repack_started_us = clock_monotonic_us();
 	r = pack_run(&work, &run, &why);

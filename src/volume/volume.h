@@ -60,6 +60,12 @@ struct volume_options {
 	uint64_t checkpoint_records;      /* change records between checkpoints; 0: 200,000 */
 	bool repack;                      /* with a thread of its own: see volume_repack() */
 	uint64_t repack_bytes_per_second; /* limit on that; 0: 32 MiB/s */
+	/*
+	 * The machine has better things to do: what need not be repacked yet waits, that is until
+	 * an eighth of the window is over, or what is not packed takes a quarter of its room. Asked
+	 * at each step, by the thread that repacks.  NULL: never.
+	 */
+	bool (*busy)(void);
 	uint64_t fold_bytes_per_second; /* limit on folding when the disk is not short; 0: 64 MiB/s
 					 */
 	bool hold;                      /* from the beginning: see volume_hold() */

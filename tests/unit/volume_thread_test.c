@@ -279,8 +279,106 @@ static void a_repack_that_is_asked_for_waits_for_the_threads_own_and_hurries_it(
 	bed_done(&bed);
 }
 
+/* --- Repacking beside others ------------------------------------------------------------------ */
+
+static atomic_bool is_busy;
+static atomic_int busy_asked;
+
+static bool say_whether_busy(void)
+{
+	atomic_fetch_add(&busy_asked, 1);
+	return atomic_load(&is_busy);
+}
+
+/* A volume with history that could be packed, and a machine that is busy. */
+static void bed_beside_others(struct bed *bed)
+{
+	struct volume_format_options format = {.segment_bytes = BED_SEGMENT,
+					       .window_us = 800 * SECOND,
+					       .root_mode = 0755,
+					       .clock = shared_clock};
+	struct volume_options options = {.background = true,
+					 .repack = true,
+					 .busy = say_whether_busy,
+					 .bytes_reserved = 1,
+					 .clock = shared_clock};
+
+	atomic_store(&is_busy, true);
+	bed->disk = disk_memory_new(1);
+	require(volume_format(bed->disk, &format, &bed->why) == 0, "%s", bed->why.text);
+	require(volume_open(bed->disk, &options, &bed->volume, &bed->why) == 0, "%s",
+		bed->why.text);
+	require(bed_fill(bed, "f", 600) == 0 && volume_sync(bed->volume) == 0);
+	atomic_fetch_add(&now_us, 20 * SECOND);
+}
+
+static bool is_packed_soon(struct volume *volume)
+{
+	int64_t deadline = clock_monotonic_us() + 60 * SECOND;
+	struct volume_stats stats;
+
+	do {
+		poll(NULL, 0, 20);
+		volume_get_stats(volume, &stats);
+	} while (stats.packed_bytes == 0 && clock_monotonic_us() < deadline);
+	return stats.packed_bytes > 0;
+}
+
+static bool is_left(struct volume *volume)
+{
+	int64_t deadline = clock_monotonic_us() + 60 * SECOND;
+	int asked = atomic_load(&busy_asked);
+	struct volume_stats stats;
+
+	/* The second time it has not begun to pack after the first. */
+	while (atomic_load(&busy_asked) < asked + 2 && clock_monotonic_us() < deadline)
+		poll(NULL, 0, 20);
+	volume_get_stats(volume, &stats);
+	return atomic_load(&busy_asked) >= asked + 2 && stats.packed_bytes == 0;
+}
+
+static void while_the_machine_is_busy_what_need_not_be_packed_yet_waits(void)
+{
+	struct bed bed = {0};
+
+	bed_beside_others(&bed);
+	require(is_left(bed.volume));
+	atomic_store(&is_busy, false);
+	check(is_packed_soon(bed.volume));
+	bed_done(&bed);
+}
+
+static void on_a_busy_machine_what_has_waited_for_an_eighth_of_the_window_is_packed(void)
+{
+	struct bed bed = {0};
+
+	bed_beside_others(&bed);
+	require(is_left(bed.volume));
+	atomic_fetch_add(&now_us, 100 * SECOND);
+	check(is_packed_soon(bed.volume));
+	bed_done(&bed);
+}
+
+static void on_a_busy_machine_what_takes_much_of_its_room_is_packed(void)
+{
+	struct volume_stats stats;
+	struct bed bed = {0};
+
+	bed_beside_others(&bed);
+	require(is_left(bed.volume));
+	volume_get_stats(bed.volume, &stats);
+	check(volume_set_history_max(bed.volume, 4 * stats.history_bytes + 4 * BED_SEGMENT) == 0);
+	require(is_left(bed.volume));
+	check(volume_set_history_max(bed.volume, 4 * stats.history_bytes - 4) == 0);
+	check(is_packed_soon(bed.volume));
+	bed_done(&bed);
+}
+
 int main(void)
 {
+	RUN(while_the_machine_is_busy_what_need_not_be_packed_yet_waits);
+	RUN(on_a_busy_machine_what_has_waited_for_an_eighth_of_the_window_is_packed);
+	RUN(on_a_busy_machine_what_takes_much_of_its_room_is_packed);
 	RUN(a_repack_that_is_asked_for_waits_for_the_threads_own_and_hurries_it);
 	RUN(on_a_full_disk_what_grows_is_refused_although_others_go_on_in_place);
 	RUN(threads_see_whole_writes_through_backtracks_and_folds);
