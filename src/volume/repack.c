@@ -1,8 +1,9 @@
 /*
- * Repack: history in less space.  What of the tape may be packed, what its data is of, and the
- * thread that does it a little at a time when nobody asks.
+ * Repack: history in less space.  What of the tape may be packed, and the thread that does it a
+ * little at a time when nobody asks and the machine has time.
  */
 #include "volume/internal.h"
+#include "volume/layout.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -40,112 +41,6 @@
  */
 #define BUSY_STEP_US INT64_C(1000000)
 #define BUSY_ROOM_PART 4
-
-/* --- What the data of a run is of ---------------------------------------------------------------
- */
-
-struct file {
-	struct extents extents;
-	uint64_t at, end; /* of the write before */
-	uint64_t writes, goes_on;
-};
-
-struct layout {
-	struct map64 files; /* by inode */
-	uint64_t *newest;   /* LSNs of records that are not overwritten in the run, ascending */
-	size_t count, room;
-};
-
-static void layout_done(struct layout *layout)
-{
-	map64_for_each (&layout->files, slot) {
-		struct file *file = slot->value;
-
-		extents_done(&file->extents);
-		free(file);
-	}
-	map64_done(&layout->files);
-	free(layout->newest);
-}
-
-/*
- * A log is written on where the last write ended, in pieces that are no whole blocks or begin with
- * the last block again.
- */
-static bool goes_on(const struct file *file, uint64_t offset, uint64_t size)
-{
-	return offset >= file->at && offset <= file->end &&
-	       (offset < file->end || offset % BASE_BLOCK || size % BASE_BLOCK);
-}
-
-static bool is_log(const struct file *file)
-{
-	return file->writes >= 8 && file->goes_on * 2 > file->writes;
-}
-
-static int note_write(const struct tape_record *record, void *arg)
-{
-	struct layout *layout = arg;
-	struct change change;
-	struct file *file;
-
-	if (record->type != CHANGE_WRITE || !record->data_size ||
-	    change_decode(record, &change) < 0)
-		return 0;
-	file = map64_get(&layout->files, change.ino);
-	if (!file) {
-		file = xcalloc(1, sizeof *file);
-		map64_put(&layout->files, change.ino, file);
-	}
-	file->goes_on += goes_on(file, change.offset, record->data_size);
-	file->writes++;
-	file->at = change.offset;
-	file->end = change.offset + record->data_size;
-	extents_set_data(&file->extents, change.offset, record->data_size, record->lsn, 0);
-	return 0;
-}
-
-static int compare_lsns(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static void find_newest(struct layout *layout)
-{
-	struct extent e;
-
-	map64_for_each (&layout->files, slot) {
-		const struct file *file = slot->value;
-
-		for (uint64_t at = 0; extents_next(&file->extents, at, &e); at = extent_end(&e)) {
-			xgrow(layout->newest, layout->count, layout->room);
-			layout->newest[layout->count++] = extent_src(&e);
-		}
-	}
-	if (layout->count)
-		qsort(layout->newest, layout->count, sizeof *layout->newest, compare_lsns);
-}
-
-static void place(const struct tape_record *record, struct layout *layout, struct tape_place *ret)
-{
-	struct change change;
-	struct file *file;
-
-	if (record->type != CHANGE_WRITE || change_decode(record, &change) < 0)
-		return;
-	file = map64_get(&layout->files, change.ino);
-	if (!file)
-		return;
-	ret->object = change.ino;
-	ret->offset = change.offset;
-	if (is_log(file))
-		ret->kind = TAPE_PLACE_STREAM;
-	else if (!bsearch(&record->lsn, layout->newest, layout->count, sizeof *layout->newest,
-			  compare_lsns))
-		ret->kind = TAPE_PLACE_OLDER;
-}
 
 /* --- Which segments ------------------------------------------------------------------------------
  */
@@ -322,7 +217,7 @@ static void place_record(const struct tape_record *record, void *arg, struct tap
 {
 	struct work *work = arg;
 
-	place(record, &work->layout, ret);
+	layout_place(&work->layout, record, ret);
 }
 
 static bool run_goes_on(uint64_t done, uint64_t total, void *arg)
@@ -345,10 +240,10 @@ static int pack_once(struct work *work, const struct run *run, struct problem *w
 	if (r < 0)
 		return problem_errno(why, r, "cannot write the file 'volume'");
 	work->layout = (struct layout){0};
-	r = tape_scan(v->tape, run->lsn, run->lsn + run->count * v->segment_bytes, note_write,
+	r = tape_scan(v->tape, run->lsn, run->lsn + run->count * v->segment_bytes, layout_note,
 		      &work->layout, why);
 	if (r >= 0) {
-		find_newest(&work->layout);
+		layout_settle(&work->layout);
 		r = tape_pack(v->tape, run->lsn, run->count, &options, why);
 	}
 	layout_done(&work->layout);
