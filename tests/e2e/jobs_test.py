@@ -229,6 +229,7 @@ def killed_while_it_deletes_or_makes_a_cluster_it_is_gone_or_whole():
 def a_create_that_cannot_be_finished_leaves_nothing():
     serve.answer("DeleteDBCluster", **SHOP, SkipFinalSnapshot=True)
     serve.settle()
+    began = datetime.datetime.now(datetime.timezone.utc)
     create()
     wait_for(lambda: os.path.exists(shop.path("run", "keeper.pid")), 30, "its keeper")
     # Whatever comes of a keeper that dies again and again: never half a cluster.
@@ -240,7 +241,7 @@ def a_create_that_cannot_be_finished_leaves_nothing():
     if job["state"] == "failed":
         check("shop" not in serve.clusters() and not os.path.exists(shop.path()), "something is left")
         check(not mounts_below(shop.path()), mounts_below(shop.path()))
-        messages = [event["Message"] for event in serve.answer("DescribeEvents")["Events"]]
+        messages = [event["Message"] for event in serve.answer("DescribeEvents", StartTime=began)["Events"]]
         check(any("could not be created" in message for message in messages), messages)
     else:
         check(has_its_database(), "no database 'orders'")
