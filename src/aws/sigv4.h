@@ -10,6 +10,8 @@
 #include "aws/call.h"
 #include "http/http.h"
 
+#define SIGV4_ALGORITHM "AWS4-HMAC-SHA256"
+#define SIGV4_TERMINATOR "aws4_request"
 #define SIGV4_SKEW_US (INT64_C(15) * 60 * 1000000)
 #define SIGV4_KEY_SIZE 32
 #define SIGV4_HEADERS_MAX 64

@@ -328,6 +328,13 @@ static void sign_double(const struct http_double *it, const struct sigv4_signer 
 	buffer_put8(ret, '\0');
 }
 
+/* The header's text is `ret`'s. */
+static void add_signature(struct http_double *it, struct buffer *ret)
+{
+	sign_double(it, &signer, ret);
+	double_header(it, "Authorization", (char *)ret->data);
+}
+
 /* 0, or AWS_FAULT. */
 static int verify(const struct http_double *it, int64_t now_us, const char *secret,
 		  struct aws_fault *fault)
@@ -361,8 +368,7 @@ static void what_the_suite_signed_is_verified_and_no_other_secret_does(void)
 		struct aws_fault fault;
 
 		build_signed(&vectors[i], &it);
-		sign_double(&it, &signer, &authorization);
-		double_header(&it, "Authorization", (char *)authorization.data);
+		add_signature(&it, &authorization);
 		check(verify(&it, TIME_US, SECRET, &fault) == 0, "%s: %s", vectors[i].name,
 		      fault.message);
 		check(verify(&it, TIME_US, SECRET "x", &fault) == AWS_FAULT &&
@@ -437,8 +443,7 @@ static void one_changed_byte_anywhere_is_a_mismatch(void)
 	struct aws_fault fault;
 
 	build_call(&it, "{}");
-	sign_double(&it, &signer, &authorization);
-	double_header(&it, "Authorization", (char *)authorization.data);
+	add_signature(&it, &authorization);
 	require(verify(&it, TIME_US, SECRET, &fault) == 0, "%s", fault.message);
 
 	other = it;
@@ -469,8 +474,7 @@ static void what_is_added_on_the_way_and_matters_must_be_signed(void)
 	struct aws_fault fault;
 
 	build_call(&it, "{}");
-	sign_double(&it, &signer, &authorization);
-	double_header(&it, "Authorization", (char *)authorization.data);
+	add_signature(&it, &authorization);
 	double_header(&it, "Accept", "*/*");
 	check(verify(&it, TIME_US, SECRET, &fault) == 0, "%s", fault.message);
 	double_header(&it, "X-Amz-User-Agent", "me");
@@ -486,8 +490,7 @@ static void clocks_may_be_15_minutes_apart(void)
 	struct aws_fault fault;
 
 	build_call(&it, "");
-	sign_double(&it, &signer, &authorization);
-	double_header(&it, "Authorization", (char *)authorization.data);
+	add_signature(&it, &authorization);
 	check(verify(&it, TIME_US + SIGV4_SKEW_US, SECRET, &fault) == 0);
 	check(verify(&it, TIME_US - SIGV4_SKEW_US, SECRET, &fault) == 0);
 	check(verify(&it, TIME_US + SIGV4_SKEW_US + 1000000, SECRET, &fault) == AWS_FAULT);
@@ -498,6 +501,28 @@ static void clocks_may_be_15_minutes_apart(void)
 	check(strcmp(fault.message, "Signature not yet current: 20150830T123600Z is still later "
 				    "than 20150830T123559Z (20150830T122059Z + 15 min.)") == 0,
 	      "%s", fault.message);
+}
+
+static void a_date_is_of_one_form_to_its_end(void)
+{
+	static const char *const dates[] = {"",       "20150830", TIME "x",
+					    TIME " ", TIME TIME,  "2015-08-30T12:36:00Z"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(dates); i++) {
+		CLEANUP(buffer) struct buffer authorization = {0};
+		struct http_double it;
+		struct aws_fault fault;
+
+		build_call(&it, "");
+		add_signature(&it, &authorization);
+		for (size_t j = 0; j < it.request.header_count; j++)
+			if (strcmp(it.headers[j].name, "X-Amz-Date") == 0)
+				it.headers[j].value = dates[i];
+		check(verify(&it, TIME_US, SECRET, &fault) == AWS_FAULT, "%s", dates[i]);
+		check(strcmp(fault.code, "IncompleteSignature") == 0 &&
+			      strstr(fault.message, "'basic format'"),
+		      "%s: %s", dates[i], fault.message);
+	}
 }
 
 static const struct broken {
@@ -584,6 +609,7 @@ int main(void)
 	RUN(one_changed_byte_anywhere_is_a_mismatch);
 	RUN(what_is_added_on_the_way_and_matters_must_be_signed);
 	RUN(clocks_may_be_15_minutes_apart);
+	RUN(a_date_is_of_one_form_to_its_end);
 	RUN(a_broken_signature_is_named_for_what_it_is);
 	RUN(a_token_is_kept_from_the_header_and_from_the_query);
 	return tap_done();
