@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <strings.h>
 
 const char *http_request_header(const struct http_request *request, const char *name)
@@ -21,6 +22,23 @@ int http_request_headers(const struct http_request *request,
 	for (size_t i = 0; i < request->header_count && r == 0; i++)
 		r = fn(request->headers[i].name, request->headers[i].value, arg);
 	return r;
+}
+
+static bool is_token_byte(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+bool http_header_is_sound(const char *name, size_t name_size, const char *value, size_t value_size)
+{
+	for (size_t i = 0; i < name_size; i++)
+		if (!is_token_byte(name[i]))
+			return false;
+	for (size_t i = 0; i < value_size; i++)
+		if (value[i] == '\r' || value[i] == '\n' || !value[i])
+			return false;
+	return name_size > 0;
 }
 
 void http_response_header(struct http_response *response, const char *name, const char *format, ...)

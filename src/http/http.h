@@ -42,6 +42,12 @@ const char *http_request_header(const struct http_request *request, const char *
 int http_request_headers(const struct http_request *request,
 			 int (*fn)(const char *name, const char *value, void *arg), void *arg);
 
+/*
+ * Whether this is a header as RFC 9110 has them: its name a token, no carriage return, line feed or
+ * NUL in its value.  Others are read by one in this way and by the next in that.
+ */
+bool http_header_is_sound(const char *name, size_t name_size, const char *value, size_t value_size);
+
 #define HTTP_HEADERS_MAX 8
 
 /* What the handler fills in.  {0} is an empty 200. */

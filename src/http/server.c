@@ -60,7 +60,7 @@ struct connection {
 	size_t header_count, header_room;
 	struct buffer body;
 	bool begun;       /* its headers have been seen */
-	unsigned refused; /* the status why its body is not kept; 0: it is */
+	unsigned refused; /* the status why it does not reach the handler; 0: it does */
 	size_t discarded;
 
 	const char *method;               /* of one that is in the queue */
@@ -306,10 +306,15 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *mhd
 }
 
 static enum MHD_Result add_header(void *arg, enum MHD_ValueKind kind, const char *name,
-				  const char *value)
+				  size_t name_size, const char *value, size_t value_size)
 {
 	struct connection *connection = arg;
 
+	/* libmicrohttpd lets some through that are none (README.md). */
+	if (!http_header_is_sound(name, name_size, value, value_size)) {
+		connection->refused = MHD_HTTP_BAD_REQUEST;
+		return MHD_NO;
+	}
 	xgrow(connection->headers, connection->header_count, connection->header_room);
 	connection->headers[connection->header_count++] =
 		(struct http_header){name, value ? value : ""};
@@ -353,7 +358,8 @@ static enum MHD_Result send_response(struct connection *connection, struct http_
 		MHD_add_response_header(mhd, MHD_HTTP_HEADER_CONTENT_TYPE, response->content_type);
 	for (unsigned i = 0; i < response->header_count; i++)
 		MHD_add_response_header(mhd, response->headers[i].name, response->headers[i].value);
-	if (atomic_load(&connection->server->draining))
+	if (connection->refused == MHD_HTTP_BAD_REQUEST ||
+	    atomic_load(&connection->server->draining))
 		MHD_add_response_header(mhd, MHD_HTTP_HEADER_CONNECTION, "close");
 	result = MHD_queue_response(connection->mhd, status, mhd);
 	MHD_destroy_response(mhd);
@@ -384,13 +390,24 @@ static enum MHD_Result answer_refused(struct connection *connection, const char 
 	return send_response(connection, &response);
 }
 
+/* Where it ends can be doubted, too: nothing behind it is a request. */
+static enum MHD_Result answer_unsound(struct connection *connection)
+{
+	struct http_response response = {.status = connection->refused};
+
+	http_response_text(&response, "A header is malformed.\n");
+	return send_response(connection, &response);
+}
+
 /* The headers have come. */
 static enum MHD_Result begin_request(struct connection *connection, const char *method)
 {
 	const char *length;
 
 	connection->begun = true;
-	MHD_get_connection_values(connection->mhd, MHD_HEADER_KIND, add_header, connection);
+	MHD_get_connection_values_n(connection->mhd, MHD_HEADER_KIND, add_header, connection);
+	if (connection->refused)
+		return answer_unsound(connection);
 	length = MHD_lookup_connection_value(connection->mhd, MHD_HEADER_KIND,
 					     MHD_HTTP_HEADER_CONTENT_LENGTH);
 	if (!length || strtoull(length, NULL, 10) <= connection->server->options.body_max)

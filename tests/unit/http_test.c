@@ -416,6 +416,37 @@ static void what_is_no_request_never_reaches_the_handler(void)
 	unmake_bed(&bed);
 }
 
+static void a_header_that_is_none_is_refused_with_all_behind_it(void)
+{
+	static const char *const bad[] = {
+		"X-A: one\rtwo",    "X-A: one\r", "X-A : one",    "X-A\t: one",      "X A: one",
+		"X-A: one\r\n t o", "X(A): one",  "X-\001A: one", "X-\303\244: one", "Host : other",
+	};
+	struct bed bed;
+	char text[4096], request[256];
+
+	require(make_bed(&bed, &usual));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		CLEANUP(fd) int fd = dial(&bed);
+
+		snprintf(request, sizeof request,
+			 "POST / HTTP/1.1\r\nHost: h\r\n%s\r\nContent-Length: %zu\r\n\r\n" GET,
+			 bad[i], strlen(GET));
+		check(say(fd, request));
+		check(!strncmp(hear(fd, text, sizeof text), "HTTP/1.1 400", 12), "%zu: %s", i,
+		      text);
+		check(is_ended(fd), "%zu", i);
+		snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n",
+			 bad[i]);
+		check(ask(&bed, request, text, sizeof text) == 400, "%zu: %s", i, text);
+	}
+	check(atomic_load(&bed.handled) == 0);
+	check(ask(&bed,
+		  "GET / HTTP/1.1\r\nHost: h\r\n!#$%&'*+-.^_`|~09azAZ: \t\303\244 \001\r\n\r\n",
+		  text, sizeof text) == 200);
+	unmake_bed(&bed);
+}
+
 /* --- Time ------------------------------------------------------------------------------------- */
 
 /* A byte now and then, so that the connection is never quiet; until it is ended, or for ever. */
@@ -1032,6 +1063,7 @@ int main(void)
 	RUN(who_asks_before_sending_too_much_is_told_at_once);
 	RUN(all_bodies_together_have_a_limit_and_it_is_given_back);
 	RUN(what_is_no_request_never_reaches_the_handler);
+	RUN(a_header_that_is_none_is_refused_with_all_behind_it);
 	RUN(who_sends_his_request_slowly_is_cut_off_at_any_stage_of_it);
 	RUN(who_says_nothing_is_cut_off);
 	RUN(who_does_not_take_his_answer_is_cut_off);
