@@ -14,6 +14,7 @@
 #include "state/state.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -187,6 +188,21 @@ static int open_rds(struct serve *serve, struct problem *why)
 	return rds_start(serve->rds, why);
 }
 
+/* A program that was killed, and had just begun to start another one, is gone a moment later. */
+#define ADDRESS_WAIT_MS 2000
+#define ADDRESS_LOOK_MS 20
+
+static int listen_soon(const char *address, int *ret, struct problem *why)
+{
+	int r = http_listen(address, ret, why);
+
+	for (int ms = 0; r == -EADDRINUSE && ms < ADDRESS_WAIT_MS; ms += ADDRESS_LOOK_MS) {
+		poll(NULL, 0, ADDRESS_LOOK_MS); /* nobody tells when it is free */
+		r = http_listen(address, ret, why);
+	}
+	return r;
+}
+
 /* Before anything that is told once: a port that is taken ends a first start before it began. */
 static int open_sockets(struct serve *serve, struct problem *why)
 {
@@ -197,7 +213,7 @@ static int open_sockets(struct serve *serve, struct problem *why)
 		r = http_certificate_load(settings->tls_certificate, settings->tls_key,
 					  &serve->certificate, why);
 	if (r == 0)
-		r = http_listen(settings->listen, &serve->fd, why);
+		r = listen_soon(settings->listen, &serve->fd, why);
 	return r;
 }
 

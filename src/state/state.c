@@ -20,7 +20,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
 #define APPLICATION_ID 0x55736c6c /* "Usll", in the file's header: see PRAGMA application_id */
 #define BUSY_TIMEOUT_MS 5000      /* somebody looks into the file with another program */
@@ -280,9 +279,14 @@ static int make_file(const char *path, struct problem *why)
 	return fd < 0 ? problem_errno(why, -errno, "cannot open '%s'", path) : 0;
 }
 
-/* A file of its own: to close any descriptor of the database's would drop SQLite's locks on it. */
+/*
+ * A file of its own: to close any descriptor of the database's would drop SQLite's locks on it.  A
+ * lock of the process's, not of the open file's (flock(2)): that would outlive us, when we are
+ * killed, for as long as a child of ours has not got to the program that it is to run.
+ */
 static int lock_file(const char *path, int *ret, struct problem *why)
 {
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	CLEANUP(fd) int fd = -1;
 	char name[PATH_MAX];
 
@@ -291,8 +295,8 @@ static int lock_file(const char *path, int *ret, struct problem *why)
 	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return problem_errno(why, -errno, "cannot open '%s'", name);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
+	if (fcntl(fd, F_SETLK, &lock) < 0)
+		return errno == EAGAIN || errno == EACCES
 			       ? problem(why, -EBUSY, "another process has '%s' open", path)
 			       : problem_errno(why, -errno, "cannot lock '%s'", name);
 	*ret = fd;

@@ -24,8 +24,8 @@ struct state_part {
 /*
  * Open the file, or make it (mode 0600), and bring each part up to its newest version, in one
  * transaction.  `parts` ends with NULL.  -EPROTONOSUPPORT when a part is newer than we are, -EBUSY
- * when another process has it open, -EBADMSG when it is no database of ours or damaged.  The caller
- * owns *ret.
+ * when another process has it open (to open it twice in one is not noticed, and not to be done),
+ * -EBADMSG when it is no database of ours or damaged.  The caller owns *ret.
  */
 int state_open(const char *path, const struct state_part *const *parts, struct state **ret,
 	       struct problem *why);

@@ -372,16 +372,65 @@ static void a_step_that_fails_leaves_the_file_as_it_was(void)
 
 /* --- What cannot be opened -------------------------------------------------------------------- */
 
+/* In a process of its own: whether it is told that another has the file. */
+static int another_is_refused(void)
+{
+	struct state *state;
+
+	return state_open(path, parts, &state, &why) == -EBUSY && strstr(why.text, path);
+}
+
+static int another_opens(void)
+{
+	struct state *state = open_with(parts);
+
+	state_close(state);
+	return state != NULL;
+}
+
+static bool in_a_child(int (*fn)(void))
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0)
+		_exit(!fn());
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
 static void a_file_has_one_process(void)
 {
-	struct state *state = open_with(parts), *second;
+	struct state *state = open_with(parts);
 
 	require(state);
-	check(state_open(path, parts, &second, &why) == -EBUSY, "%s", why.text);
-	check(strstr(why.text, path), "%s", why.text);
+	check(in_a_child(another_is_refused));
 	state_close(state);
-	second = open_with(parts);
-	state_close(second);
+	check(in_a_child(another_opens));
+}
+
+/* As a server that was killed while it was starting another program leaves one. */
+static void a_child_that_was_forked_from_a_process_that_is_gone_has_nothing(void)
+{
+	int fds[2];
+	pid_t pid;
+	char byte;
+
+	require(pipe(fds) == 0);
+	pid = fork();
+	if (pid == 0) {
+		close(fds[1]);
+		(void)!open_with(parts);
+		if (fork() == 0) {
+			/* Until the test ends. */
+			(void)!read(fds[0], &byte, 1);
+			_exit(0);
+		}
+		_exit(0);
+	}
+	close(fds[0]);
+	require(pid > 0 && waitpid(pid, NULL, 0) == pid);
+	check(in_a_child(another_opens));
+	close(fds[1]);
 }
 
 static int insert_thousands(sqlite3 *db, void *arg)
@@ -554,6 +603,7 @@ int main(void)
 	IN_NEW_DIR(an_older_file_is_brought_up_to_date_and_a_newer_one_refused);
 	IN_NEW_DIR(a_step_that_fails_leaves_the_file_as_it_was);
 	IN_NEW_DIR(a_file_has_one_process);
+	IN_NEW_DIR(a_child_that_was_forked_from_a_process_that_is_gone_has_nothing);
 	IN_NEW_DIR(what_is_no_database_of_ours_is_refused);
 	IN_NEW_DIR(a_damaged_file_is_refused);
 	IN_NEW_DIR(what_was_acknowledged_is_there_after_a_kill);
