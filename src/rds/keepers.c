@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define GIVE_UP_MS 50
+#define LOOK_MS 50
 
 static void tell(json_t *progress, void *arg)
 {
@@ -28,10 +28,19 @@ static int errno_of(const struct control_error *code)
 	return r == -ENOENT ? -ENODATA : r;
 }
 
-int keepers_ask(const struct cluster *cluster, json_t *request, int timeout_ms, struct job *job,
-		json_t **ret, struct problem *why)
+/* How a keeper is asked. */
+struct manner {
+	int timeout_ms; /* 0: any time it takes */
+	void (*tell)(json_t *progress, void *arg);
+	void (*look)(struct control *control, void *arg); /* now and then; may be NULL */
+	void *arg;
+};
+
+static int ask(const struct cluster *cluster, json_t *request, const struct manner *manner,
+	       json_t **ret, struct problem *why)
 {
-	const struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+	const struct timeval timeout = {manner->timeout_ms / 1000,
+					manner->timeout_ms % 1000 * 1000};
 	CLEANUP(control) struct control *control = NULL;
 	struct control_error code;
 	json_t *result = NULL;
@@ -43,7 +52,9 @@ int keepers_ask(const struct cluster *cluster, json_t *request, int timeout_ms, 
 	if (r == 0) {
 		setsockopt(control_descriptor(control), SOL_SOCKET, SO_RCVTIMEO, &timeout,
 			   sizeof timeout);
-		r = control_call(control, request, tell, job, &result, &code, why);
+		if (manner->look)
+			control_watch(control, LOOK_MS, manner->look, manner->arg);
+		r = control_call(control, request, manner->tell, manner->arg, &result, &code, why);
 	}
 	json_decref(request);
 	if (r == -EREMOTEIO)
@@ -53,6 +64,14 @@ int keepers_ask(const struct cluster *cluster, json_t *request, int timeout_ms, 
 	else
 		json_decref(result);
 	return r;
+}
+
+int keepers_ask(const struct cluster *cluster, json_t *request, int timeout_ms, struct job *job,
+		json_t **ret, struct problem *why)
+{
+	const struct manner manner = {.timeout_ms = timeout_ms, .tell = tell, .arg = job};
+
+	return ask(cluster, request, &manner, ret, why);
 }
 
 struct asking {
@@ -89,24 +108,10 @@ static void give_up(struct control *control, void *arg)
 int keepers_ask_for(struct rds *rds, struct job *job, const struct cluster *cluster,
 		    json_t *request, json_t **ret, struct problem *why)
 {
-	CLEANUP(control) struct control *control = NULL;
 	struct asking asking = {rds, job, 0};
-	struct control_error code;
-	json_t *result = NULL;
-	char path[PATH_MAX];
-	int r;
+	const struct manner manner = {.tell = tell_follower, .look = give_up, .arg = &asking};
+	int r = ask(cluster, request, &manner, ret, why);
 
-	cluster_socket(cluster, path);
-	r = control_connect(path, &control, why);
-	if (r == 0) {
-		control_watch(control, GIVE_UP_MS, give_up, &asking);
-		r = control_call(control, request, tell_follower, &asking, &result, &code, why);
-	}
-	json_decref(request);
-	if (r == 0 && ret)
-		*ret = result;
-	else
-		json_decref(result);
 	if (asking.given_up && r < 0)
 		return problem(why, asking.given_up, "cancelled");
 	if (r == -ECONNRESET)
@@ -114,7 +119,7 @@ int keepers_ask_for(struct rds *rds, struct job *job, const struct cluster *clus
 			       "the keeper went away before it answered; its log is "
 			       "%s/run/keeper.log",
 			       cluster->directory);
-	return r == -EREMOTEIO ? errno_of(&code) : r;
+	return r;
 }
 
 int keepers_state(const struct cluster *cluster, char state[32], json_t **ret_status,
