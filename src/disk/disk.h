@@ -178,6 +178,15 @@ static inline void disk_file_prefetch(struct disk_file *file, uint64_t offset, u
 {
 	file->ops->prefetch(file, offset, size);
 }
+/* The bytes of all parts. */
+static inline size_t disk_iov_size(const struct iovec *iov, int count)
+{
+	size_t size = 0;
+
+	for (int i = 0; i < count; i++)
+		size += iov[i].iov_len;
+	return size;
+}
 static inline int disk_file_writev(struct disk_file *file, const struct iovec *iov, int count,
 				   uint64_t offset)
 {

@@ -53,22 +53,13 @@ static void lending_prefetch(struct disk_file *file, uint64_t offset, uint64_t s
 	disk_file_prefetch(file_of(file)->below, offset, size);
 }
 
-static uint64_t bytes_of(const struct iovec *iov, int count)
-{
-	uint64_t size = 0;
-
-	for (int i = 0; i < count; i++)
-		size += iov[i].iov_len;
-	return size;
-}
-
 static int lending_write(struct disk_file *file, const struct iovec *iov, int count,
 			 uint64_t offset)
 {
 	struct lending_file *f = file_of(file);
 	int r;
 
-	WITH_ROOM(f->owner, bytes_of(iov, count) + NAME_BYTES, r,
+	WITH_ROOM(f->owner, disk_iov_size(iov, count) + NAME_BYTES, r,
 		  disk_file_writev(f->below, iov, count, offset));
 	return r;
 }
@@ -79,7 +70,7 @@ static int lending_write_direct(struct disk_file *file, const struct iovec *iov,
 	struct lending_file *f = file_of(file);
 	int r;
 
-	WITH_ROOM(f->owner, bytes_of(iov, count) + NAME_BYTES, r,
+	WITH_ROOM(f->owner, disk_iov_size(iov, count) + NAME_BYTES, r,
 		  disk_file_writev_direct(f->below, iov, count, offset));
 	return r;
 }

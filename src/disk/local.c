@@ -262,12 +262,9 @@ static int write_all(int fd, const void *buf, size_t size, uint64_t offset)
 
 static int writev_all(int fd, const struct iovec *iov, int count, uint64_t offset)
 {
-	size_t size = 0;
 	ssize_t n = -1;
 
-	for (int i = 0; i < count; i++)
-		size += iov[i].iov_len;
-	if (size == 0)
+	if (disk_iov_size(iov, count) == 0)
 		return 0;
 	if (count <= IOV_MAX) {
 		n = pwritev(fd, iov, count, offset);

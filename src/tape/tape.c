@@ -208,12 +208,10 @@ int tape_append(struct tape *tape, uint16_t type, enum tape_room room, const voi
 	struct piece piece = {
 		.type = type, .meta = meta, .table = table, .data = data, .data_count = data_count};
 	struct record record;
-	size_t data_size = 0;
+	size_t data_size = disk_iov_size(data, data_count);
 	uint32_t size;
 	int r;
 
-	for (int i = 0; i < data_count; i++)
-		data_size += data[i].iov_len;
 	if (meta_size > TAPE_META_MAX || data_size > TAPE_DATA_MAX)
 		return -E2BIG;
 	piece.meta_size = meta_size;
