@@ -85,25 +85,6 @@ static int compare_fields(const void *a, const void *b)
 	}
 }
 
-/* The part of `run`, from *next on, that shares its next word; moves *next behind it. */
-static struct run take_run(const struct reader *reader, const struct run *run, unsigned *next,
-			   struct word *ret)
-{
-	struct run part = {*next, *next, run->at};
-
-	*ret = word_at(reader->fields[part.first], run->at);
-	while (part.end < run->end) {
-		struct word word = word_at(reader->fields[part.end], run->at);
-
-		if (compare_words(word, *ret) != 0)
-			break;
-		part.end++;
-	}
-	part.at += ret->size + 1;
-	*next = part.end;
-	return part;
-}
-
 static const char *run_name(const struct reader *reader, const struct run *run)
 {
 	return reader->fields[run->first]->name;
@@ -113,6 +94,33 @@ static int refuse(const struct reader *reader, const struct run *run)
 {
 	return problem(reader->why, -ENOENT, "The parameter %.200s is not recognized",
 		       run_name(reader, run));
+}
+
+/*
+ * The part of `run`, from *next on, that shares its next word; *next is moved behind it.  1, 0 at
+ * the end of the run, or refused: there is a name that ends here.
+ */
+static int next_part(const struct reader *reader, const struct run *run, unsigned *next,
+		     struct run *ret, struct word *ret_word)
+{
+	struct run part = {*next, *next, run->at};
+
+	if (*next == run->end)
+		return 0;
+	if (ends(reader->fields[*next], run->at))
+		return refuse(reader, run);
+	*ret_word = word_at(reader->fields[part.first], run->at);
+	while (part.end < run->end) {
+		struct word word = word_at(reader->fields[part.end], run->at);
+
+		if (compare_words(word, *ret_word) != 0)
+			break;
+		part.end++;
+	}
+	part.at += ret_word->size + 1;
+	*next = part.end;
+	*ret = part;
+	return 1;
 }
 
 static json_t *boolean_of(const struct form_field *field)
@@ -206,17 +214,16 @@ static bool is_empty(const struct reader *reader, const struct run *run)
 static int read_structure(struct reader *reader, const struct run *run,
 			  const struct aws_shape *shape, json_t *object)
 {
-	for (unsigned next = run->first; next < run->end;) {
-		const struct aws_member *member;
-		struct word word;
-		struct run part;
-		json_t *value;
-		int r;
+	unsigned next = run->first;
+	struct word word;
+	struct run part;
+	int r;
 
-		if (ends(reader->fields[next], run->at))
-			return refuse(reader, run);
-		part = take_run(reader, run, &next, &word);
-		member = aws_member_find_location(shape, word.text, word.size);
+	while ((r = next_part(reader, run, &next, &part, &word)) > 0) {
+		const struct aws_member *member =
+			aws_member_find_location(shape, word.text, word.size);
+		json_t *value;
+
 		if (!member)
 			return refuse(reader, &part);
 		r = read_shape(reader, &part, aws_member_shape(member), &value);
@@ -224,23 +231,21 @@ static int read_structure(struct reader *reader, const struct run *run,
 			return r;
 		json_object_set_new(object, aws_name(member->name), value);
 	}
-	return 0;
+	return r;
 }
 
 static int read_list(struct reader *reader, const struct run *run, const struct aws_shape *shape,
 		     bool inside, json_t *array)
 {
 	const struct aws_member *member = &aws_members[shape->first];
+	unsigned next = run->first;
+	struct word word;
+	struct run part;
+	int r;
 
-	for (unsigned next = run->first; next < run->end;) {
-		struct word word;
-		struct run part;
+	while ((r = next_part(reader, run, &next, &part, &word)) > 0) {
 		json_t *value;
-		int r;
 
-		if (ends(reader->fields[next], run->at))
-			return refuse(reader, run);
-		part = take_run(reader, run, &next, &word);
 		if (!word.number) {
 			/* The word between the list's name and the number. */
 			if (inside ||
@@ -258,7 +263,7 @@ static int read_list(struct reader *reader, const struct run *run, const struct 
 			return r;
 		json_array_append_new(array, value);
 	}
-	return 0;
+	return r;
 }
 
 static bool is_word(struct word word, const char *text)
@@ -272,15 +277,12 @@ static int read_entry(struct reader *reader, const struct run *run, const struct
 {
 	const struct aws_member *members = &aws_members[shape->first];
 	json_auto_t *key = NULL, *value = NULL;
+	unsigned next = run->first;
+	struct word word;
+	struct run part;
+	int r;
 
-	for (unsigned next = run->first; next < run->end;) {
-		struct word word;
-		struct run part;
-		int r;
-
-		if (ends(reader->fields[next], run->at))
-			return refuse(reader, run);
-		part = take_run(reader, run, &next, &word);
+	while ((r = next_part(reader, run, &next, &part, &word)) > 0) {
 		if (!key && (is_word(word, "key") || is_word(word, aws_name(members[0].location))))
 			r = read_shape(reader, &part, aws_member_shape(&members[0]), &key);
 		else if (!value &&
@@ -291,6 +293,8 @@ static int read_entry(struct reader *reader, const struct run *run, const struct
 		if (r < 0)
 			return r;
 	}
+	if (r < 0)
+		return r;
 	if (!json_is_string(key) || !value)
 		return refuse(reader, run);
 	json_object_set(object, json_string_value(key), value);
@@ -300,14 +304,12 @@ static int read_entry(struct reader *reader, const struct run *run, const struct
 static int read_map(struct reader *reader, const struct run *run, const struct aws_shape *shape,
 		    bool inside, json_t *object)
 {
-	for (unsigned next = run->first; next < run->end;) {
-		struct word word;
-		struct run part;
-		int r;
+	unsigned next = run->first;
+	struct word word;
+	struct run part;
+	int r;
 
-		if (ends(reader->fields[next], run->at))
-			return refuse(reader, run);
-		part = take_run(reader, run, &next, &word);
+	while ((r = next_part(reader, run, &next, &part, &word)) > 0) {
 		if (word.number)
 			r = read_entry(reader, &part, shape, object);
 		else if (!inside && is_word(word, "entry"))
@@ -317,7 +319,7 @@ static int read_map(struct reader *reader, const struct run *run, const struct a
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return r;
 }
 
 static int read_shape(struct reader *reader, const struct run *run, const struct aws_shape *shape,
