@@ -377,18 +377,30 @@ static int check_numbered(const struct tape_record *record, void *arg)
 	       memcmp(data, expected, record->data_size) != 0;
 }
 
-/* Opens a tape on whose disk it is always the same time, and brings its thread to the gate. */
-static void wait_for_zeros(struct disk *disk, struct tape_options *paced, struct numbered *made)
+/* A tape on whose disk it is always the same time, its thread at the gate before the zeros. */
+struct hurried {
+	struct disk_ops ops; /* those of the disk, to its end */
+	struct disk *disk;
+	struct pace pace;
+	struct tape_options paced;
+	struct numbered made;
+};
+
+static void begin_hurried(struct hurried *it)
 {
 	size_t zeroed;
 
-	require(tape_open(disk, paced, &made->tape, NULL) == 0);
-	append_segments(made, 3);
+	*it = (struct hurried){.disk = disk_memory_new(1), .pace = {1000000, 0}, .paced = options};
+	put_gates(it->disk, &it->ops);
+	it->paced.clock = paced_clock;
+	it->paced.clock_arg = &it->pace;
+	require(tape_open(it->disk, &it->paced, &it->made.tape, NULL) == 0);
+	append_segments(&it->made, 3);
 	do { /* on a busy machine the thread may find it quiet in between */
 		gate_set(&zeros_gate, false);
 		zeroed = bytes_zeroed;
-		append_segments(made, 2);
-		require(append_numbered_and_sync(made) == NULL);
+		append_segments(&it->made, 2);
+		require(append_numbered_and_sync(&it->made) == NULL);
 		gate_set(&zeros_gate, true);
 	} while (bytes_zeroed != zeroed);
 	gate_wait(&zeros_gate, 1, 0);
@@ -411,27 +423,21 @@ static void check_all(struct disk *disk, const struct tape_options *paced, unsig
  */
 static void zeros_that_were_left_out_hurt_nothing_when_the_power_goes(void)
 {
-	struct disk_ops ops; /* before the disk, which is closed by them */
-	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
-	struct pace pace = {1000000, 0};
-	struct tape_options paced = options;
-	struct numbered made = {0};
+	struct hurried it;
 	unsigned before;
 
-	put_gates(disk, &ops);
-	paced.clock = paced_clock;
-	paced.clock_arg = &pace;
-	wait_for_zeros(disk, &paced, &made);
+	begin_hurried(&it);
 	before = zeros_done;
 	gate_set(&zeros_gate, false);
 	while (zeros_done == before)
 		sched_yield();
 	for (uint64_t seed = 0; seed < 16; seed++) {
-		CLEANUP(disk) struct disk *left = disk_memory_power_on(disk, seed);
+		CLEANUP(disk) struct disk *left = disk_memory_power_on(it.disk, seed);
 
-		check_all(left, &paced, made.count);
+		check_all(left, &it.paced, it.made.count);
 	}
-	tape_close(made.tape);
+	tape_close(it.made.tape);
+	disk_close(it.disk);
 }
 
 /*
@@ -441,33 +447,27 @@ static void zeros_that_were_left_out_hurt_nothing_when_the_power_goes(void)
  */
 static void zeros_that_were_left_out_are_written_when_it_is_quiet(void)
 {
-	struct disk_ops ops; /* before the disk, which is closed by them */
-	CLEANUP(disk) struct disk *disk = disk_memory_new(1);
-	struct pace pace = {1000000, 0};
-	struct tape_options paced = options;
-	struct numbered made = {0};
+	struct hurried it;
 	struct tape_stats stats;
 	uint64_t syncs_before;
 	pthread_t thread;
 	void *failed;
 
-	put_gates(disk, &ops);
-	paced.clock = paced_clock;
-	paced.clock_arg = &pace;
-	wait_for_zeros(disk, &paced, &made);
-	tape_get_stats(made.tape, &stats);
+	begin_hurried(&it);
+	tape_get_stats(it.made.tape, &stats);
 	syncs_before = stats.syncs_asked;
-	pthread_create(&thread, NULL, append_numbered_and_sync, &made);
+	pthread_create(&thread, NULL, append_numbered_and_sync, &it.made);
 	while (stats.syncs_asked == syncs_before) {
 		sched_yield();
-		tape_get_stats(made.tape, &stats);
+		tape_get_stats(it.made.tape, &stats);
 	}
 	gate_set(&zeros_gate, false);
 	pthread_join(thread, &failed);
 	check(failed == NULL);
 	check(zeros_gate.passed == 1, "%u", zeros_gate.passed);
-	tape_close(made.tape);
-	check_all(disk, &paced, made.count);
+	tape_close(it.made.tape);
+	check_all(it.disk, &it.paced, it.made.count);
+	disk_close(it.disk);
 }
 
 /* --- Everything at once ------------------------------------------------------------------- */
