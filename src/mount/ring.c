@@ -294,12 +294,7 @@ static bool wake_up(struct worker *worker)
 
 static int open_uring(struct io_uring *uring, unsigned entries)
 {
-	/*
-	 * What comes is taken in when its worker waits for it, and no sooner: nobody else uses the
-	 * ring, and a worker that is at something is not interrupted for more.
-	 */
-	struct io_uring_params params = {.flags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER |
-						  IORING_SETUP_DEFER_TASKRUN};
+	struct io_uring_params params = {.flags = IORING_SETUP_SQE128};
 
 	uring->ring_fd = -1;
 	return io_uring_queue_init_params(entries, uring, &params);
